@@ -1,0 +1,25 @@
+//! The border between the gateway and its rerankers: what a reranker is asked, what it answers, what it may cost.
+//!
+//! A plugin implements [`Family`]; the host calls [`Family::detect`] and [`Family::load`], and gets [`Loaded`]: either a
+//! [`Preparer`] with one [`Scorer`] per device, or a [`RemoteScorer`]. Scheduling, deadlines, caches' sizes and fallbacks
+//! belong to the host. Nothing here knows HTTP.
+
+mod card;
+mod family;
+mod folder;
+mod local;
+mod remote;
+mod score;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
+
+pub use card::{Card, Fingerprint, Modalities};
+pub use family::{ControlTokens, Detection, Device, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source};
+pub use folder::Folder;
+pub use local::{Prepared, PreparedQuery, Preparer, Scorer, StateId, Stop};
+pub use remote::{BoxFuture, Deadline, RemoteScorer};
+pub use score::{Fault, NotFinite, Scale, Score, Vector};
+pub use store::{Artifact, ArtifactKey, ArtifactStore, Slot};
+pub use text::{Digest128, Document, Image, Part, Query, Video};

@@ -1,0 +1,122 @@
+//! What a reranker answers for one pair: a finite score, or a fault that says who is to blame.
+
+use std::{borrow::Cow, sync::Arc};
+
+/// How [`Score::order`] is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scale {
+    /// A logit, or log-odds: unbounded; presented as its logistic.
+    Logit,
+    /// A cosine in -1..=1; presented as `(1 + cosine) / 2`.
+    Cosine,
+    /// A probability in 0..=1; presented as it is.
+    Probability,
+}
+
+/// The relevance of one document to one query: larger is better. Always finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    order: f32,
+    scale: Scale,
+}
+
+/// A model's output was NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("the model's score is not a finite number: {0}")]
+pub struct NotFinite(pub f32);
+
+/// Why a pair has no score.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// This document, or this query, cannot be scored (undecodable image, empty after tokenising); others can.
+    #[error("input: {0}")]
+    Input(Cow<'static, str>),
+    /// The batch was too much (out of memory): the same pairs may pass in smaller batches.
+    #[error("batch: {0}")]
+    Batch(Cow<'static, str>),
+    /// The model or its device is broken; counts toward the circuit breaker.
+    #[error("model: {0}")]
+    Model(Cow<'static, str>),
+    /// Not computed, because the host asked to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// An embedding, shared without copying.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vector(Arc<[f32]>);
+
+// === impl Score ===
+
+impl Score {
+    /// Returns the score, or [`NotFinite`] for NaN and infinities.
+    pub fn new(order: f32, scale: Scale) -> Result<Self, NotFinite> {
+        if order.is_finite() { Ok(Self { order, scale }) } else { Err(NotFinite(order)) }
+    }
+
+    /// The value to order by (logit, cosine or probability, see [`Score::scale`]).
+    pub fn order(self) -> f32 {
+        self.order
+    }
+
+    /// How [`Score::order`] is to be read.
+    pub fn scale(self) -> Scale {
+        self.scale
+    }
+
+    /// The score as people read it, in 0..=1 for every scale. Saturates where [`Score::order`] does not.
+    pub fn presented(self) -> f32 {
+        match self.scale {
+            Scale::Logit => 1.0 / (1.0 + (-self.order).exp()),
+            Scale::Cosine => ((1.0 + self.order) / 2.0).clamp(0.0, 1.0),
+            Scale::Probability => self.order.clamp(0.0, 1.0),
+        }
+    }
+}
+
+impl From<NotFinite> for Fault {
+    fn from(error: NotFinite) -> Self {
+        Self::Model(error.to_string().into())
+    }
+}
+
+// === impl Vector ===
+
+impl Vector {
+    /// Takes the components as they are; normalising is the plugin's part.
+    pub fn new(components: impl Into<Arc<[f32]>>) -> Self {
+        Self(components.into())
+    }
+
+    /// The components.
+    pub fn components(&self) -> &[f32] {
+        &self.0
+    }
+
+    /// What the vector weighs in a cache, in bytes.
+    pub fn weight(&self) -> usize {
+        size_of_val(self.components())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotFinite, Scale, Score};
+
+    #[test]
+    fn a_score_is_finite_or_does_not_exist() {
+        assert!(Score::new(f32::NAN, Scale::Logit).is_err());
+        assert_eq!(Score::new(f32::INFINITY, Scale::Logit), Err(NotFinite(f32::INFINITY)));
+        assert!(Score::new(f32::MAX, Scale::Logit).is_ok());
+    }
+
+    #[test]
+    fn every_scale_is_presented_between_zero_and_one() {
+        let presented = |order, scale| Score::new(order, scale).map(Score::presented);
+        assert_eq!(presented(0.0, Scale::Logit), Ok(0.5));
+        assert_eq!(presented(-1e30, Scale::Logit), Ok(0.0));
+        assert_eq!(presented(0.5, Scale::Cosine), Ok(0.75));
+        assert_eq!(presented(-1.0, Scale::Cosine), Ok(0.0));
+        assert_eq!(presented(1.5, Scale::Probability), Ok(1.0));
+    }
+}

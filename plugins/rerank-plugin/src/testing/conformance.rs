@@ -1,0 +1,189 @@
+//! What every local reranker promises, checked on any of them.
+
+use std::{array, sync::Arc};
+
+use crate::{Digest128, Document, Fault, Loaded, Part, Prepared, PreparedQuery, Preparer, Query, Score, Scorer, StateId, Stop};
+
+/// How far two computations of one score may lie apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance(pub f32);
+
+struct Model<'a> {
+    preparer: &'a dyn Preparer,
+    scorer: &'a mut dyn Scorer,
+    tolerance: f32,
+}
+
+// === impl Tolerance ===
+
+impl Tolerance {
+    /// No difference at all.
+    pub const EXACT: Self = Self(0.0);
+    /// For f32 models whose batches change the order of additions.
+    pub const F32: Self = Self(1e-5);
+}
+
+/// Checks a loaded local model.
+///
+/// # Panics
+/// Where a promise of the trait is broken, in words that name it.
+pub fn check(loaded: Loaded, Tolerance(tolerance): Tolerance) {
+    let Loaded::Local { preparer, workers } = loaded else { panic!("conformance is about local models") };
+    assert!(!workers.is_empty(), "a local model has a worker");
+    for mut worker in workers {
+        let mut model = Model { preparer: preparer.as_ref(), scorer: worker.as_mut(), tolerance };
+        model.batches_equal_singles();
+        model.order_does_not_matter();
+        model.searches_mix();
+        model.awkward_texts_are_scored();
+        model.asking_to_stop_stops();
+        model.states_end();
+        model.vectors_are_told_truly();
+    }
+}
+
+/// Returns a query of one text.
+pub fn query(text: &str) -> Query {
+    Query { instruction: None, parts: vec![Part::text(text)], digest: digest(text) }
+}
+
+/// Returns a document of one text.
+pub fn document(text: &str) -> Document {
+    Document { parts: vec![Part::text(text)], digest: digest(text) }
+}
+
+/// A digest that differs where texts differ; no secret key, so for tests only.
+fn digest(text: &str) -> Digest128 {
+    let fnv = |offset: u64| text.bytes().fold(offset, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    Digest128(u128::from(fnv(0xcbf2_9ce4_8422_2325)) << 64 | u128::from(fnv(0x9e37_79b9_7f4a_7c15)))
+}
+
+fn some_texts() -> Vec<Arc<str>> {
+    let sentence = "a red running shoe with a white sole, made for wet roads ";
+    let texts = ["red shoe", "shoe rack, red", "a book about the history of shipping", "x", "wet roads ahead"];
+    let long = [3, 20, 60].map(|times| sentence.repeat(times));
+    texts.into_iter().map(Arc::from).chain(long.into_iter().map(Arc::from)).collect()
+}
+
+// === impl Model ===
+
+impl Model<'_> {
+    fn prepare(&self, text: &str, documents: &[Arc<str>]) -> (PreparedQuery, Vec<Prepared>) {
+        let prepared = self.preparer.query(&query(text)).expect("the query can be prepared");
+        let documents =
+            documents.iter().map(|own| self.preparer.document(&prepared, &document(own)).expect("the document can be prepared"));
+        let documents = documents.collect();
+        (prepared, documents)
+    }
+
+    fn score(&mut self, batch: &[(StateId, &Prepared)]) -> Vec<f32> {
+        let results = self.scorer.score(batch, &Stop::default());
+        assert_eq!(results.len(), batch.len(), "as many results as pairs");
+        results.into_iter().map(|result| result.map(Score::order).expect("the pair can be scored")).collect()
+    }
+
+    fn scores_of(&mut self, text: &str, documents: &[Arc<str>]) -> Vec<f32> {
+        let (prepared, documents) = self.prepare(text, documents);
+        let state = self.scorer.begin(&prepared).expect("the query can begin");
+        let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
+        let scores = self.score(&batch);
+        self.scorer.end(state);
+        scores
+    }
+
+    fn assert_equal(&self, left: &[f32], right: &[f32], promise: &str) {
+        let near = |(one, other): (&f32, &f32)| (one - other).abs() <= self.tolerance;
+        assert!(left.len() == right.len() && left.iter().zip(right).all(near), "{promise}: {left:?} against {right:?}");
+    }
+
+    fn batches_equal_singles(&mut self) {
+        let texts = some_texts();
+        let singles: Vec<f32> = texts.iter().flat_map(|text| self.scores_of("red shoes", array::from_ref(text))).collect();
+        let together = self.scores_of("red shoes", &texts);
+        self.assert_equal(&singles, &together, "a score does not depend on the rest or the order of the batch");
+    }
+
+    fn order_does_not_matter(&mut self) {
+        let mut texts = some_texts();
+        let mut forward = self.scores_of("wet roads", &texts);
+        texts.reverse();
+        forward.reverse();
+        let backward = self.scores_of("wet roads", &texts);
+        self.assert_equal(&forward, &backward, "a score does not depend on the order of the batch");
+    }
+
+    fn searches_mix(&mut self) {
+        let texts = some_texts();
+        let queries = ["red shoes", "history"];
+        let alone = queries.map(|text| self.scores_of(text, &texts));
+        let prepared = queries.map(|text| self.prepare(text, &texts));
+        let states = array::from_fn::<_, 2, _>(|index| self.scorer.begin(&prepared[index].0).expect("the query can begin"));
+        assert_ne!(states[0], states[1], "each query has a state of its own");
+        let batch: Vec<_> = (0..texts.len()).flat_map(|text| [0, 1].map(|query| (states[query], &prepared[query].1[text]))).collect();
+        let mixed = self.score(&batch);
+        states.into_iter().for_each(|state| self.scorer.end(state));
+        for (query, expected) in alone.iter().enumerate() {
+            let own: Vec<f32> = mixed.iter().skip(query).step_by(2).copied().collect();
+            self.assert_equal(expected, &own, "a batch may mix searches");
+        }
+    }
+
+    fn awkward_texts_are_scored(&mut self) {
+        let texts = [
+            " ",
+            "\u{0}\u{feff}",
+            "👩‍👩‍👧‍👦 ẞ ﷽ \u{202e}abc",
+            "红色的鞋子",
+            "[SEP] [CLS] <|im_end|>",
+            &"word ".repeat(100_000),
+            &"x".repeat(300_000),
+        ];
+        for text in texts {
+            let prepared = self.preparer.query(&query("red shoes")).expect("the query can be prepared");
+            let document = match self.preparer.document(&prepared, &document(text)) {
+                Ok(document) => document,
+                Err(Fault::Input(_)) => continue,
+                Err(fault) => panic!("an awkward text is the document's fault, not {fault:?}"),
+            };
+            let state = self.scorer.begin(&prepared).expect("the query can begin");
+            let results = self.scorer.score(&[(state, &document)], &Stop::default());
+            let blamed = results.iter().all(|result| matches!(result, Ok(_) | Err(Fault::Input(_))));
+            assert!(results.len() == 1 && blamed, "an awkward text is scored or refused alone: {results:?}");
+            self.scorer.end(state);
+        }
+    }
+
+    fn asking_to_stop_stops(&mut self) {
+        let texts: Vec<Arc<str>> = (0..64).map(|number| Arc::from(format!("document number {number} that nobody waits for"))).collect();
+        let (prepared, documents) = self.prepare("nobody waits", &texts);
+        let state = self.scorer.begin(&prepared).expect("the query can begin");
+        let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
+        let stop = Stop::default();
+        stop.ask();
+        let results = self.scorer.score(&batch, &stop);
+        assert_eq!(results.len(), batch.len(), "as many results as pairs, also when stopped");
+        assert!(results.contains(&Err(Fault::Stopped)), "a scorer that is asked to stop leaves work undone");
+        self.scorer.end(state);
+    }
+
+    fn states_end(&mut self) {
+        let (prepared, documents) = self.prepare("red shoes", &some_texts());
+        let state = self.scorer.begin(&prepared).expect("the query can begin");
+        self.scorer.end(state);
+        self.scorer.end(state);
+        let results = self.scorer.score(&[(state, &documents[0])], &Stop::default());
+        assert!(matches!(results.as_slice(), [Err(_)]), "a query that ended is a fault: {results:?}");
+    }
+
+    fn vectors_are_told_truly(&mut self) {
+        let (_, documents) = self.prepare("red shoes", &some_texts());
+        let borrowed: Vec<&Prepared> = documents.iter().collect();
+        let vectors = self.scorer.encode(&borrowed, &Stop::default());
+        assert_eq!(vectors.is_some(), self.preparer.card().keeps_vectors, "the card tells whether there are vectors");
+        if let Some(vectors) = vectors {
+            assert!(vectors.len() == documents.len() && vectors.iter().all(Result::is_ok), "each document has a vector");
+            let (_, again) = self.prepare("red shoes", &some_texts());
+            assert!(again.iter().all(|document| document.cost() == 0), "a document whose vector is kept costs nothing");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What the operator wrote, checked and ready to use. `raw` mirrors the file, `validate` finds every problem in it.
+//!
+//! Everything past this module may rely on a [`Config`] being right.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// One configuration file, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listener: Listener,
+    /// Where operators connect.
+    pub admin: Admin,
+    /// The cluster.
+    pub upstream: Upstream,
+    /// Bounds on untrusted input.
+    pub limits: Limits,
+    /// Sizes of the caches.
+    pub cache: Cache,
+    /// The models by name; every rule's model is among them.
+    pub models: BTreeMap<Arc<str>, Arc<Model>>,
+    /// The rules; the first that matches wins.
+    pub rules: Vec<Arc<Rule>>,
+    /// Whether searches without a rule say so in `Rerank-Status` (`defaults.headers`).
+    pub headers: bool,
+}
+
+/// `[listener]`
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How long open requests may go on after a signal.
+    pub drain_timeout: Duration,
+    /// How long a request's whole head may take.
+    pub header_timeout: Duration,
+    /// How long a connection may stay open between requests.
+    pub idle_timeout: Duration,
+    /// The largest head of a request in bytes.
+    pub max_header_bytes: usize,
+    /// Connections at one time; further ones wait in the system's queue.
+    pub max_connections: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where to listen.
+    pub address: SocketAddr,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The cluster's nodes; at least one.
+    pub nodes: Vec<Node>,
+    /// How long a TCP and TLS connect may take.
+    pub connect_timeout: Duration,
+    /// For `https` nodes.
+    pub tls: UpstreamTls,
+}
+
+/// One node's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// Host and port as the node expects them in `Host`.
+    pub authority: http::uri::Authority,
+    /// What goes before every path: empty, or `/prefix` without a slash at the end.
+    pub prefix: String,
+}
+
+/// `[upstream.tls]`
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether certificates are checked.
+    pub verify: bool,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest search or answer that is looked into, in decoded bytes.
+    pub max_inspected_body: usize,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Bytes for embeddings; 0 keeps none.
+    pub vectors: u64,
+    /// How long later pages follow the first; zero remembers nothing.
+    pub page_memory: Duration,
+}
+
+/// `[models.NAME]`
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// The family; `None` finds it out from the checkpoint (`auto`).
+    pub kind: Option<String>,
+    /// A folder, a hub name or a package, as written; `None` for kinds that load nothing.
+    pub source: Option<String>,
+    /// The hub's branch, tag or commit.
+    pub revision: String,
+    /// Threads of the worker.
+    pub threads: usize,
+    /// Tokens of a document that are looked at; `None`: the family's default.
+    pub max_tokens: Option<u32>,
+    /// Token budget of one forward pass.
+    pub batch_tokens: u32,
+    /// Pairs that may wait.
+    pub max_queue: usize,
+    /// What the weights must hash to, in hexadecimal.
+    pub sha256: Option<String>,
+}
+
+/// `[[rules]]`
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its place in the file, from 0.
+    pub number: usize,
+    /// Patterns of index expressions that it takes, with `*` for any text.
+    pub index: Vec<String>,
+    /// Patterns that it leaves, written with a `-` before them.
+    pub not_index: Vec<String>,
+    /// Narrower conditions; all must hold.
+    pub when: When,
+    /// The model's name.
+    pub model: Arc<str>,
+    /// What the model sees of a hit, in this order; at least one.
+    pub fields: Vec<Field>,
+    /// Where the query text is.
+    pub query: QueryText,
+    /// How many hits are reranked.
+    pub window: usize,
+    /// What reranking may add to a search.
+    pub timeout: Duration,
+    /// What the engine and reranking may take together.
+    pub total_timeout: Duration,
+    /// How the engine's and the model's scores become one; `None`: by the kind of the model.
+    pub fusion: Option<Fusion>,
+    /// Fixes the trust of adaptive fusion, 0..=1.
+    pub trust: Option<f64>,
+    /// What becomes of `_score`.
+    pub score: ScorePolicy,
+    /// Whether each hit's `fields` gains `_rerank`.
+    pub annotate: bool,
+    /// Whether the answer carries `Rerank-Status` and `Server-Timing`.
+    pub headers: bool,
+}
+
+/// `when = { header = {..}, url-param = {..} }`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// Header names (lowercase) and the values that they must have.
+    pub header: BTreeMap<String, String>,
+    /// URL parameters and the (decoded) values that they must have.
+    pub url_param: BTreeMap<String, String>,
+}
+
+/// One field of a hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its path, with dots.
+    pub name: Arc<str>,
+    /// Written before its text as `label: text`.
+    pub label: Option<Arc<str>>,
+    /// Its own budget in tokens.
+    pub max_tokens: Option<u32>,
+}
+
+/// `query = { .. }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryText {
+    /// Where to look first.
+    pub from: QueryFrom,
+    /// What to do with several distinct texts.
+    pub several: Several,
+    /// Whether `bool.filter` and `bool.must_not` are walked too.
+    pub filters: bool,
+}
+
+/// Where the query text is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryFrom {
+    /// In the order of precedence.
+    Auto,
+    /// At this JSON pointer of the body (RFC 6901), then as `Auto`.
+    Pointer(String),
+    /// In this URL parameter, then as `Auto`.
+    UrlParam(String),
+}
+
+/// What to do with several distinct query texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Several {
+    /// The most frequent, then the longest.
+    Common,
+    /// The longest.
+    Longest,
+    /// All, joined by a space in the order found.
+    Join,
+    /// No reranking.
+    Bypass,
+}
+
+/// How the engine's and the model's scores become one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fusion {
+    /// Trust in the model follows its correlation with the engine.
+    Adaptive,
+    /// `weight` of the model, the rest of the engine's minmax.
+    Weighted {
+        /// 0..=1.
+        weight: f64,
+    },
+    /// The model alone.
+    Replace,
+    /// Reciprocal ranks, summed.
+    Rrf,
+}
+
+/// What becomes of `_score`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScorePolicy {
+    /// It is the score that the order follows.
+    Replace,
+    /// It stays the engine's.
+    Keep,
+}

@@ -1,0 +1,1 @@
+//! The one middleware that is ours: plans a search, widens it, has its hits reranked, and narrows the answer to the page.

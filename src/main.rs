@@ -1,0 +1,3 @@
+//! The `podium` command.
+
+fn main() {}
