@@ -3,5 +3,6 @@
 pub mod body;
 pub mod config;
 pub mod es;
+pub mod inference;
 pub mod intercept;
 pub mod rerank;
