@@ -19,14 +19,15 @@ fn strip_object(object: &str, prefix: &str, added: &[Arc<str>]) -> Edit {
     let Ok(layout) = Layout::of_object(object) else { return Edit::Keep };
     let edits = layout.items().iter().map(|item| {
         let path = format!("{prefix}{}", item.key);
+        let group = format!("{path}.");
         let value = layout.value(item);
         // Engines print every field as an array; anything else here is part of some field's value.
         if Kind::of(value) != Kind::Array {
             Edit::Keep
         } else if added.iter().any(|name| **name == path) {
             Edit::Drop
-        } else if added.iter().any(|name| name.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.'))) {
-            strip_group(value, &format!("{path}."), added)
+        } else if added.iter().any(|name| name.starts_with(&group)) {
+            strip_group(value, &group, added)
         } else {
             Edit::Keep
         }

@@ -41,7 +41,7 @@ pub fn narrow(response: &SearchResponse<'_>, page: Page, reading: &Reading, arra
         out.push_str(&array.emptied());
     } else {
         for (turn, place) in places.into_iter().enumerate() {
-            out.push_str(if turn == 0 { array.opening() } else { array.separator(page.from + turn) });
+            out.push_str(if turn == 0 { array.opening() } else { array.separator(turn) });
             write_hit(&response.hits[place], place, added, arrangement, &mut out);
         }
         out.push_str(array.closing());
