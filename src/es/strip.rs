@@ -10,7 +10,8 @@ use super::{
 /// Returns what becomes of `fields`, the text of a hit's `fields` or `ignored_field_values`, without the `added` names.
 ///
 /// Elasticsearch groups what lies in nested objects (`"n":[{"t":[..]}]`), OpenSearch writes `"n.t":[..]`. What is left
-/// empty goes too, as the engine would not have printed it.
+/// empty goes too, as the engine would not have printed it. Elasticsearch orders fields by a hash whose size follows
+/// their number: what stays may stand in another order than in an answer without the added names.
 pub(crate) fn strip(fields: &str, added: &[Arc<str>]) -> Edit {
     if added.is_empty() { Edit::Keep } else { strip_object(fields, "", added) }
 }

@@ -25,8 +25,11 @@ const ROOM: usize = 128;
 /// Returns the answer for the client: `page` of the hits in the order, and with the scores, of `arrangement`.
 ///
 /// An arrangement in the engine's order with a page that holds all hits, and nothing added, gives the same bytes.
+///
+/// # Panics
+/// When the arrangement ranks another number of hits than the response has.
 pub fn narrow(response: &SearchResponse<'_>, page: Page, reading: &Reading, arrangement: &Arrangement) -> Vec<u8> {
-    debug_assert_eq!(arrangement.ranking.order().len(), response.hits.len(), "a ranking ranks all hits");
+    assert_eq!(arrangement.ranking.order().len(), response.hits.len(), "a ranking ranks all hits");
     let added = match reading {
         Reading::Source => &[][..],
         Reading::Fields { added } => added,
