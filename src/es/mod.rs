@@ -2,4 +2,10 @@
 //!
 //! Pure: no HTTP, no runtime.
 
+pub mod hit;
 pub mod json;
+pub(crate) mod layout;
+pub mod reading;
+pub mod response;
+pub(crate) mod strip;
+pub mod text;
