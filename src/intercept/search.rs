@@ -196,7 +196,7 @@ impl Search {
                 (Response::from_parts(head, body::uncounted(whole)), whole_shards == Some(true))
             }
             Ok(Collected::TooLarge(body)) => (Response::from_parts(head, body), true),
-            Err(_) => (respond::upstream_error(&UpstreamError::Cut), false),
+            Err(_) => (respond::answer_broken(), false),
         }
     }
 
