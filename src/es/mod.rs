@@ -2,4 +2,13 @@
 //!
 //! Pure: no HTTP, no runtime.
 
+pub mod allow_list;
 pub mod json;
+pub mod media;
+pub mod pointer;
+mod query_kinds;
+pub mod query_syntax;
+pub mod query_text;
+pub mod reading;
+pub mod request;
+pub mod url;
