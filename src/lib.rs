@@ -5,3 +5,4 @@ pub mod config;
 pub mod es;
 pub mod intercept;
 pub mod rerank;
+pub mod route;

@@ -3,3 +3,4 @@
 //! Pure: no HTTP, no runtime.
 
 pub mod json;
+pub mod url;
