@@ -57,10 +57,11 @@ fn answers_are_compressed_when_asked() {
 }
 
 #[test]
-fn a_page_of_none_says_terminated_early_on_opensearch() {
+fn a_page_of_none_with_aggregations_says_terminated_early_on_opensearch() {
     on_each(|engine| {
         filled(engine, "answers-none");
-        let answer = engine.ok("POST", "/answers-none/_search", r#"{"size":0}"#);
+        let body = r#"{"size":0,"query":{"match":{"title":"shoe"}},"aggs":{"all":{"value_count":{"field":"_index"}}}}"#;
+        let answer = engine.ok("POST", "/answers-none/_search", body);
         let expected = (engine.product == Product::OpenSearch).then_some(&Value::Bool(true));
         assert_eq!(answer.get("terminated_early"), expected, "{answer}");
     });

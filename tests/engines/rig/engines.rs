@@ -128,7 +128,9 @@ impl Engine {
         self.ok("PUT", &format!("/{index}"), definition);
         let lines: String =
             documents.into_iter().map(|(id, document)| format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{document}\n")).collect();
-        self.bulk(index, &lines);
+        if !lines.is_empty() {
+            self.bulk(index, &lines);
+        }
     }
 
     /// Sends bulk lines, none of which may fail.
