@@ -10,7 +10,8 @@ const DOCUMENTS: usize = 400;
 /// Each upload makes a segment, and segments may be searched side by side.
 const UPLOADS: usize = 4;
 const WORDS: [&str; 16] = [
-    "red", "blue", "green", "shoe", "shirt", "hat", "warm", "light", "winter", "summer", "running", "hiking", "leather", "cotton", "small", "large",
+    "red", "blue", "green", "shoe", "shirt", "hat", "warm", "light", "winter", "summer", "running", "hiking", "leather", "cotton", "small",
+    "large",
 ];
 
 /// Where a kind of query exists.
@@ -94,7 +95,10 @@ fn full_text_leaves() -> Vec<Kind> {
         kind("span_first", json!({"span_first":{"match":span("red"),"end":2}})),
         kind("span_not", json!({"span_not":{"include":span("red"),"exclude":span("shoe")}})),
         kind("span_multi", json!({"span_multi":{"match":{"prefix":{"title":"w"}}}})),
-        kind("more_like_this", json!({"more_like_this":{"fields":["title","body"],"like":"red winter shoe","min_term_freq":1,"min_doc_freq":1}})),
+        kind(
+            "more_like_this",
+            json!({"more_like_this":{"fields":["title","body"],"like":"red winter shoe","min_term_freq":1,"min_doc_freq":1}}),
+        ),
     ]
 }
 
@@ -122,25 +126,38 @@ fn containers() -> Vec<Kind> {
     vec![
         kind("bool", json!({"bool":{"must":title_match(),"should":[{"term":{"colour":"red"}}],"filter":{"range":{"rank":{"lt":390}}}}})),
         kind("bool, filters alone", json!({"bool":{"filter":{"term":{"colour":"red"}}}})),
-        kind("bool, minimum", json!({"bool":{"should":[title_match(),{"match":{"body":"hat"}},{"term":{"colour":"red"}}],"minimum_should_match":2}})),
+        kind(
+            "bool, minimum",
+            json!({"bool":{"should":[title_match(),{"match":{"body":"hat"}},{"term":{"colour":"red"}}],"minimum_should_match":2}}),
+        ),
         kind("dis_max", json!({"dis_max":{"queries":[title_match(),{"match":{"body":"hat"}}],"tie_breaker":0.3}})),
         kind("boosting", json!({"boosting":{"positive":title_match(),"negative":{"term":{"colour":"red"}},"negative_boost":0.5}})),
         kind("constant_score", json!({"constant_score":{"filter":title_match(),"boost":2.0}})),
         kind("function_score, random with a seed", random),
-        kind("function_score, field value", json!({"function_score":{"query":title_match(),"field_value_factor":{"field":"rank","modifier":"log1p"}}})),
-        kind("function_score, weights", json!({"function_score":{"query":title_match(),"functions":[
-            {"filter":{"term":{"colour":"red"}},"weight":3},{"filter":{"range":{"rank":{"lt":100}}},"weight":2}],"score_mode":"sum"}})),
+        kind(
+            "function_score, field value",
+            json!({"function_score":{"query":title_match(),"field_value_factor":{"field":"rank","modifier":"log1p"}}}),
+        ),
+        kind(
+            "function_score, weights",
+            json!({"function_score":{"query":title_match(),"functions":[
+            {"filter":{"term":{"colour":"red"}},"weight":3},{"filter":{"range":{"rank":{"lt":100}}},"weight":2}],"score_mode":"sum"}}),
+        ),
         kind("function_score, decay", json!({"function_score":{"query":title_match(),"gauss":{"rank":{"origin":100,"scale":50}}}})),
         kind("nested", json!({"nested":{"path":"parts","query":{"match":{"parts.text":"red hat"}},"score_mode":"max"}})),
         opensearch("script_score", json!({"script_score":{"query":title_match(),"script":{"source":"_score * doc['rank'].value % 7"}}})),
-        opensearch("function_score, script", json!({"function_score":{"query":title_match(),"script_score":{"script":"doc['rank'].value % 5"}}})),
+        opensearch(
+            "function_score, script",
+            json!({"function_score":{"query":title_match(),"script_score":{"script":"doc['rank'].value % 5"}}}),
+        ),
         opensearch("has_child", json!({"has_child":{"type":"part","query":{"match":{"title":"red shoe"}},"score_mode":"sum"}})),
         opensearch("has_parent", json!({"has_parent":{"parent_type":"whole","query":title_match(),"score":true}})),
     ]
 }
 
 fn beside_the_query() -> Vec<Kind> {
-    let rescored = |window: usize| json!({"window_size":window,"query":{"rescore_query":{"match":{"body":"red hat"}},"rescore_query_weight":3.0}});
+    let rescored =
+        |window: usize| json!({"window_size":window,"query":{"rescore_query":{"match":{"body":"red hat"}},"rescore_query_weight":3.0}});
     vec![
         parameters("q", "q=red+shoe+body:hat"),
         parameters("q with companions", "q=red+shoe&df=title&default_operator=AND&lenient=true"),

@@ -62,11 +62,16 @@ fn running() -> &'static [Engine] {
     })
 }
 
-/// Says aloud that something is not tested, past the harness's capture; on CI, where nothing may be left out, fails.
+/// Says aloud that something is not tested; on CI, where nothing may be left out, fails.
 #[expect(clippy::disallowed_methods, reason = "only tests that leave something out ask for CI")]
 pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "on CI nothing may be skipped: {reason}");
-    writeln!(std::io::stderr(), "\nSKIPPED: {reason}\n").expect("standard error takes a line");
+    say(&format!("SKIPPED: {reason}"));
+}
+
+/// Prints past the harness's capture: figures are for reading when all is well, too.
+pub(crate) fn say(line: &str) {
+    writeln!(std::io::stderr(), "\n{line}").expect("standard error takes a line");
 }
 
 // === impl Product ===
