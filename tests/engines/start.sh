@@ -2,7 +2,7 @@
 # Runs one real engine from Maven Central jars on a loopback port, in the foreground.
 #   start.sh opensearch|elasticsearch [PORT [setting=value...]]      PORT 0 (the default): a free one
 # Prints `ready http://127.0.0.1:PORT` once it answers, and ends with its standard input or with ctrl-c.
-# The jars (71 / 44 MB) are fetched once into ENGINE_CACHE. Needs Maven and a JDK >= 21 (ENGINE_JDK chooses one).
+# The jars (71 / 44 MB) are fetched once into ENGINE_CACHE. Needs Maven and Java >= 21 (ENGINE_JAVA chooses one).
 set -euo pipefail
 engine=$1 port=${2:-0}
 shift "$(($# < 2 ? $# : 2))"
@@ -13,14 +13,14 @@ missing() { # what, how to get it
   exit 69
 }
 
-is_recent_jdk() {
-  [ -x "$1/bin/javac" ] && [ "$("$1/bin/javac" -version 2>&1 | sed -E 's/javac ([0-9]+).*/\1/')" -ge 21 ]
+is_recent() {
+  [ -x "$1/bin/java" ] && [ "$("$1/bin/java" -version 2>&1 | sed -nE '1s/.*"([0-9]+).*/\1/p')" -ge 21 ]
 }
 
-find_jdk() {
+find_java() {
   local candidate
-  for candidate in "${ENGINE_JDK:-}" "${JAVA_HOME:-}" /usr/lib/jvm/* "$HOME"/.jdk/* "$(readlink -f "$(command -v javac)" | sed 's:/bin/javac$::')"; do
-    if [ -n "$candidate" ] && is_recent_jdk "$candidate" 2>/dev/null; then
+  for candidate in "${ENGINE_JAVA:-}" "${JAVA_HOME:-}" /usr/lib/jvm/* "$(readlink -f "$(command -v java)" | sed 's:/bin/java$::')"; do
+    if [ -n "$candidate" ] && is_recent "$candidate" 2>/dev/null; then
       printf '%s' "$candidate"
       return
     fi
@@ -34,11 +34,13 @@ fetch_and_compile() { # into "$1"
     mv "$1"/lib/transport-netty4-*.jar "$1"/lib/netty-*.jar "$1/modules/transport-netty4/"
     cp "$here/elasticsearch/plugin-descriptor.properties" "$1/modules/transport-netty4/"
   fi
-  "$jdk/bin/javac" --release 21 -nowarn -cp "$1/lib/*" -d "$1/classes" "$here/$engine/Engine.java" >&2
+  # A compiler from the same place, so that a bare Java runtime is enough.
+  mvn -q -B dependency:copy -Dartifact=org.eclipse.jdt:ecj:3.46.100 -DoutputDirectory="$1/compiler" >&2
+  "$java/bin/java" -jar "$1"/compiler/ecj-*.jar -21 -nowarn -cp "$(printf '%s:' "$1"/lib/*.jar)" -d "$1/classes" "$here/$engine/Engine.java" >&2
 }
 
-jdk=$(find_jdk)
-[ -n "$jdk" ] || missing 'a JDK 21 or newer' 'install openjdk-21-jdk-headless or newer, or set ENGINE_JDK to the folder of one'
+java=$(find_java)
+[ -n "$java" ] || missing 'Java 21 or newer' 'install openjdk-21-jre-headless or newer, or set ENGINE_JAVA to the folder of one'
 command -v mvn >/dev/null || missing 'mvn' 'install maven (it fetches the jars)'
 
 # The folder's name covers what it was made from: a new version or a changed starter never meets old jars or classes.
@@ -55,12 +57,16 @@ fi
 home=$(mktemp -d "${TMPDIR:-/tmp}/podium-$engine.XXXXXX")
 trap 'rm -rf "$home"' EXIT
 mkdir -p "$home/config" "$home/plugins"
-java=("$jdk/bin/java" -Xms1g -Xmx1g -Djava.io.tmpdir="$home" -Dlog4j2.configurationFile="$here/log4j2.properties")
+run=("$java/bin/java" -Xms1g -Xmx1g -Djava.io.tmpdir="$home" -Dlog4j2.configurationFile="$here/log4j2.properties")
+modules=
+if "$java/bin/java" --list-modules | grep -q '^jdk.incubator.vector@'; then
+  modules=,jdk.incubator.vector # faster vector search; small runtimes lack it
+fi
 if [ "$engine" = elasticsearch ]; then
   cp -r "$cache/modules" "$home/modules"
-  java+=(-Des.path.home="$home" --enable-native-access=org.elasticsearch.nativeaccess,org.apache.lucene.core
-    --module-path "$cache/lib" --add-modules=jdk.net,jdk.incubator.vector,ALL-MODULE-PATH -cp "$cache/classes")
+  run+=(-Des.path.home="$home" --enable-native-access=org.elasticsearch.nativeaccess,org.apache.lucene.core
+    --module-path "$cache/lib" --add-modules="jdk.net,ALL-MODULE-PATH$modules" -cp "$cache/classes")
 else
-  java+=(--enable-native-access=ALL-UNNAMED --add-modules jdk.incubator.vector -cp "$cache/classes:$cache/lib/*")
+  run+=(--enable-native-access=ALL-UNNAMED --add-modules="jdk.net$modules" -cp "$cache/classes:$cache/lib/*")
 fi
-"${java[@]}" Engine "$home" "$port" "$@" 2>&1
+"${run[@]}" Engine "$home" "$port" "$@" 2>&1
