@@ -113,11 +113,9 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
         return vec![path.to_owned()];
     }
     let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let paths = entries.map(|entry| entry.expect("an entry of a folder").path());
-    paths
-        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"))
-        .flat_map(|path| rust_files(&path))
-        .collect()
+    let inside = entries.map(|entry| entry.expect("an entry of a folder").path());
+    let rust = inside.filter(|entry| entry.is_dir() || entry.extension().is_some_and(|extension| extension == "rs"));
+    rust.flat_map(|entry| rust_files(&entry)).collect()
 }
 
 /// Fails with every line that says one of `words` outside the files that may.

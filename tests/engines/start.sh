@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs one real engine from Maven Central jars on a loopback port, in the foreground.
 #   start.sh opensearch|elasticsearch [PORT [setting=value...]]      PORT 0 (the default): a free one
+#   start.sh --find-java                                             only says which Java it would take
 # Prints `ready http://127.0.0.1:PORT` once it answers, and ends with its standard input or with ctrl-c.
 # The jars (71 / 44 MB) are fetched once into ENGINE_CACHE. Needs Maven and Java >= 21 (ENGINE_JAVA chooses one).
 set -euo pipefail
@@ -9,7 +10,7 @@ shift "$(($# < 2 ? $# : 2))"
 here=$(cd "$(dirname "$0")" && pwd)
 
 missing() { # what, how to get it
-  printf '%s is missing, so no real %s can be started: %s\n' "$1" "$engine" "$2" >&2
+  printf '%s is missing, so no real engine can be started: %s\n' "$1" "$2" >&2
   exit 69
 }
 
@@ -41,6 +42,10 @@ fetch_and_compile() { # into "$1"
 
 java=$(find_java)
 [ -n "$java" ] || missing 'Java 21 or newer' 'install openjdk-21-jre-headless or newer, or set ENGINE_JAVA to the folder of one'
+if [ "$engine" = --find-java ]; then
+  printf '%s\n' "$java"
+  exit
+fi
 command -v mvn >/dev/null || missing 'mvn' 'install maven (it fetches the jars)'
 
 # The folder's name covers what it was made from: a new version or a changed starter never meets old jars or classes.
