@@ -1,0 +1,41 @@
+# Recipes for people; `just` lists them. Machines run .ci/run.
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Runs the tests that need no network.
+test:
+    cargo test --workspace
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Runs clippy as strictly as CI does.
+lint:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# Runs the tests on a real OpenSearch and a real Elasticsearch (Maven and Java 21 or newer; the first time fetches 115 MB).
+engines *filter:
+    cargo test --features real-engines --test engines -- {{filter}}
+
+# Runs the real MiniLM against its known vectors (the first time fetches it).
+model:
+    cargo test --release --features real-model --test real_model
+
+# Measures Cranfield through the gateway: relevance, time and bytes.
+cranfield:
+    cargo test --release --features real-engines,real-model --test engines -- cranfield
+
+# Keeps one real engine running until ctrl-c: `just engine opensearch 9200`.
+engine product port="9200":
+    tests/engines/start.sh {{product}} {{port}}
+
+# Runs the benchmarks.
+bench *filter:
+    cargo bench {{filter}}
+
+# Runs everything that must hold before a change is taken.
+ci:
+    bash .ci/run
