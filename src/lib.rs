@@ -4,4 +4,5 @@ pub mod body;
 pub mod config;
 pub mod es;
 pub mod intercept;
+pub mod models;
 pub mod rerank;

@@ -2,6 +2,8 @@
 //!
 //! Everything past this module may rely on a [`Config`] being right.
 
+pub mod env;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// One configuration file, checked.
