@@ -1,0 +1,231 @@
+//! Loads models: finds the files, checks them, finds out the kind, and hands them to the family that runs them.
+//!
+//! Which models are loaded when, and what becomes of one that does not load, is not decided here.
+
+mod hub;
+mod registry;
+mod source;
+mod store;
+pub mod unit;
+mod wheel;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rerank_embedding::Embedding;
+use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Progress, Source};
+use sha2::{Digest, Sha256};
+
+pub use registry::{Registry, StartError, State, Surroundings, load_now};
+pub use source::{Attempt, SourceError, find};
+pub use store::Store;
+
+use crate::config::{Environment, Model};
+
+/// Why a model did not load.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No family is called so.
+    #[error("kind is {kind:?}, and the kinds are: auto, {known}")]
+    UnknownKind {
+        /// What was asked for.
+        kind: String,
+        /// What there is.
+        known: String,
+    },
+    /// It is not said where the model is.
+    #[error("source is missing: write a hub name such as \"sentence-transformers/all-MiniLM-L6-v2\", or a folder that begins with ./ or /")]
+    NoSource,
+    /// The files are nowhere.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No family takes the checkpoint.
+    #[error("{} is not a model that can be run here: {}", path.display(), reasons.join("; "))]
+    Unrecognised {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What the families that know it say.
+        reasons: Vec<String>,
+    },
+    /// The weights are not those that the configuration names.
+    #[error("the sha256 of the weights in {} is {found}, and the configuration says {expected}: correct `sha256` or the files", path.display())]
+    OtherWeights {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What they hash to.
+        found: String,
+        /// What they should hash to.
+        expected: String,
+    },
+    /// The family refused the files.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Returns all kinds of models that this build can run.
+pub fn families() -> Vec<Box<dyn Family>> {
+    let mut families: Vec<Box<dyn Family>> = vec![Box::new(Embedding)];
+    families.extend(fakes());
+    families
+}
+
+#[cfg(feature = "fake-models")]
+fn fakes() -> Vec<Box<dyn Family>> {
+    use rerank_plugin::testing::{Behaviour, Fake};
+    const COST: std::time::Duration = std::time::Duration::from_millis(20);
+    let behaviours = [
+        Behaviour::Identity,
+        Behaviour::Reverse,
+        Behaviour::Overlap,
+        Behaviour::FixedCost(COST),
+        Behaviour::Hang,
+        Behaviour::Panic,
+        Behaviour::Nan,
+        Behaviour::WrongCount,
+        Behaviour::Broken,
+    ];
+    behaviours.into_iter().map(|behaviour| Box::new(Fake(behaviour)) as Box<dyn Family>).collect()
+}
+
+#[cfg(not(feature = "fake-models"))]
+fn fakes() -> Vec<Box<dyn Family>> {
+    Vec::new()
+}
+
+/// Loads a model; slow, so for a thread of its own.
+///
+/// # Errors
+/// [`ModelError`], in words for the operator.
+pub fn load(
+    model: &Model,
+    environment: &Environment,
+    store: Arc<dyn ArtifactStore>,
+    progress: &dyn Progress,
+) -> Result<Loaded, ModelError> {
+    let families = families();
+    let named = model.kind.as_deref().map(|kind| by_kind(&families, kind)).transpose()?;
+    let options = options(model, store);
+    if model.source.is_none() {
+        let family = named.ok_or(ModelError::NoSource)?;
+        return Ok(family.load(&Source::Endpoints(Endpoints::default()), &options, progress)?);
+    }
+    let folder = find(model, environment, progress)?;
+    if let Some(expected) = &model.sha256 {
+        check_weights(&folder, expected)?;
+    }
+    let family = named.map_or_else(|| detect(&families, &folder), Ok)?;
+    Ok(family.load(&Source::Folder(folder), &options, progress)?)
+}
+
+fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
+    let mut options = LoadOptions::new(store);
+    options.threads = model.threads;
+    options.max_tokens = model.max_tokens;
+    options.batch_tokens = model.batch_tokens;
+    options
+}
+
+fn by_kind<'a>(families: &'a [Box<dyn Family>], kind: &str) -> Result<&'a dyn Family, ModelError> {
+    let family = families.iter().find(|family| family.kind() == kind);
+    family.map(AsRef::as_ref).ok_or_else(|| ModelError::UnknownKind {
+        kind: kind.to_owned(),
+        known: families.iter().map(|family| family.kind()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+fn detect<'a>(families: &'a [Box<dyn Family>], folder: &Folder) -> Result<&'a dyn Family, ModelError> {
+    let mut reasons = Vec::new();
+    for family in families {
+        match family.detect(folder) {
+            Detection::Yes => return Ok(family.as_ref()),
+            Detection::Refused { reason } => reasons.push(reason),
+            Detection::No => {}
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("no kind of model knows its config.json".into());
+    }
+    Err(ModelError::Unrecognised { path: folder.path().to_owned(), reasons })
+}
+
+/// Compares the SHA-256 of the weights, one file after the other in the order of their names.
+fn check_weights(folder: &Folder, expected: &str) -> Result<(), ModelError> {
+    let mut hash = Sha256::new();
+    for path in folder.weights()? {
+        let read = File::open(&path).and_then(|file| hash_into(&mut hash, file));
+        read.map_err(|source| LoadError::Unreadable { path, source })?;
+    }
+    let found = hexadecimal(&hash.finalize());
+    if found.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(ModelError::OtherWeights { path: folder.path().to_owned(), found, expected: expected.to_owned() })
+}
+
+fn hash_into(hash: &mut Sha256, mut from: impl Read) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            got => hash.update(&buffer[..got]),
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use rerank_plugin::{Silent, testing::MapStore};
+    use tempfile::TempDir;
+
+    use super::load;
+    use crate::config::{Environment, Model};
+
+    fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
+        let model = Model {
+            name: "model".into(),
+            kind: kind.map(Into::into),
+            source: folder.map(|folder| folder.path().display().to_string()),
+            revision: "main".into(),
+            threads: 1,
+            max_tokens: None,
+            batch_tokens: 16384,
+            max_queue: 1,
+            sha256: sha256.map(Into::into),
+        };
+        let loaded = load(&model, &Environment::default(), Arc::new(MapStore::default()), &Silent);
+        loaded.err().expect("the model is refused").to_string()
+    }
+
+    #[test]
+    fn a_model_that_does_not_load_says_why() {
+        assert!(refused(Some("magic"), None, None).starts_with("kind is \"magic\", and the kinds are: auto, embedding"));
+        assert!(refused(None, None, None).contains("source is missing"));
+        assert!(refused(Some("embedding"), None, None).contains("set `source`"));
+
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.json"), r#"{ "model_type": "whisper" }"#).unwrap();
+        assert!(refused(None, Some(&folder), None).contains("no kind of model knows its config.json"));
+        assert!(refused(Some("embedding"), Some(&folder), None).contains("a whisper without modules.json is not an embedding model"));
+        fs::write(folder.path().join("config.json"), r#"{ "model_type": "bert" }"#).unwrap();
+        assert!(refused(None, Some(&folder), None).contains("this version runs BERT with mean pooling"));
+
+        fs::write(folder.path().join("model.safetensors"), "abc").unwrap();
+        let other = refused(None, Some(&folder), Some("00"));
+        assert!(
+            other.contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, and the configuration says 00"),
+            "{other}"
+        );
+        let right = refused(None, Some(&folder), Some("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
+        assert!(right.contains("BERT with mean pooling"), "{right}");
+    }
+}
