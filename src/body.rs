@@ -1,7 +1,14 @@
 //! Bodies as they travel through the gateway: streams of bytes, whole only where somebody looks inside.
 
+use std::{
+    collections::VecDeque,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use hyper::body::{Body as _, Frame, SizeHint};
 
 /// Whatever went wrong while a body was read.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -9,7 +16,196 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A request's or an answer's body.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
+/// What became of a body that was read up to a cap.
+#[derive(Debug)]
+pub enum Collected {
+    /// All of its bytes; trailers are gone.
+    Whole(Bytes),
+    /// The same body again: what was read, then the rest, trailers included.
+    TooLarge(Body),
+}
+
+/// Bytes whose number is not told.
+struct Uncounted(Option<Bytes>);
+
+/// What was read of a body, and then the rest.
+struct Replay {
+    read: VecDeque<Bytes>,
+    rest: Body,
+}
+
 /// Returns a body of these bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Returns a body of these bytes that does not tell its length: it is framed as its head says, and chunked where that says nothing.
+pub fn uncounted(bytes: impl Into<Bytes>) -> Body {
+    Uncounted(Some(bytes.into())).boxed_unsync()
+}
+
+/// Returns a body without bytes.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Reads a body of at most `cap` bytes; of a larger one no more than the first frame beyond the cap, and nothing when
+/// its length is known beforehand.
+///
+/// # Errors
+/// When the body breaks off; what was read of it is dropped, because the rest will never come.
+pub async fn collect_capped(mut body: Body, cap: usize) -> Result<Collected, BoxError> {
+    if body.size_hint().lower() > cap as u64 {
+        return Ok(Collected::TooLarge(body));
+    }
+    let mut read = VecDeque::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame?.into_data() else { continue };
+        length += chunk.len();
+        read.push_back(chunk);
+        if length > cap {
+            return Ok(Collected::TooLarge(Replay { read, rest: body }.boxed_unsync()));
+        }
+    }
+    Ok(Collected::Whole(join(read, length)))
+}
+
+/// Returns the chunks as one; a single chunk is not copied.
+fn join(mut chunks: VecDeque<Bytes>, length: usize) -> Bytes {
+    if chunks.len() < 2 {
+        return chunks.pop_front().unwrap_or_default();
+    }
+    let mut whole = Vec::with_capacity(length);
+    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+    whole.into()
+}
+
+// === impl Uncounted ===
+
+impl hyper::body::Body for Uncounted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+// === impl Replay ===
+
+impl hyper::body::Body for Replay {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.read.pop_front() {
+            Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
+            None => pin!(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.read.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(read + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(read + upper);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Frames in order, then an error if there is one.
+    struct Scripted(VecDeque<Result<Frame<Bytes>, BoxError>>);
+
+    impl hyper::body::Body for Scripted {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+    }
+
+    fn chunks(chunks: &[Vec<u8>]) -> VecDeque<Result<Frame<Bytes>, BoxError>> {
+        chunks.iter().map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)))).collect()
+    }
+
+    fn collect(body: Body, cap: usize) -> Result<Collected, BoxError> {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(collect_capped(body, cap))
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost_at_any_cap(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..6), cap in 0_usize..40) {
+            let whole = parts.concat();
+            let read_again = match collect(Scripted(chunks(&parts)).boxed_unsync(), cap).unwrap() {
+                Collected::Whole(bytes) => {
+                    prop_assert!(whole.len() <= cap);
+                    bytes
+                }
+                Collected::TooLarge(body) => {
+                    prop_assert!(whole.len() > cap);
+                    let Collected::Whole(bytes) = collect(body, usize::MAX).unwrap() else { unreachable!("the cap is the largest number") };
+                    bytes
+                }
+            };
+            prop_assert_eq!(&read_again[..], &whole[..]);
+        }
+    }
+
+    #[test]
+    fn a_body_that_tells_its_length_is_not_read_in_vain() {
+        let Collected::TooLarge(body) = collect(full("abcdef"), 5).unwrap() else { panic!("six bytes are more than five") };
+        assert_eq!(body.size_hint().exact(), Some(6));
+    }
+
+    #[test]
+    fn trailers_follow_a_replayed_body() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-checksum", "abc".parse().unwrap());
+        let mut frames = chunks(&[b"abc".to_vec(), b"def".to_vec()]);
+        frames.push_back(Ok(Frame::trailers(trailers.clone())));
+        let Collected::TooLarge(mut body) = collect(Scripted(frames).boxed_unsync(), 2).unwrap() else {
+            panic!("three bytes are more than two")
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let seen = runtime.block_on(async {
+            let mut seen = Vec::new();
+            while let Some(frame) = body.frame().await {
+                seen.push(frame.unwrap());
+            }
+            seen
+        });
+        assert_eq!(seen.len(), 3);
+        assert_eq!(seen[2].trailers_ref(), Some(&trailers));
+    }
+
+    #[test]
+    fn a_break_within_the_cap_is_an_error() {
+        let mut frames = chunks(&[b"abc".to_vec()]);
+        frames.push_back(Err("cut".into()));
+        assert_eq!(collect(Scripted(frames).boxed_unsync(), 10).unwrap_err().to_string(), "cut");
+    }
+
+    #[test]
+    fn a_replayed_body_knows_its_length_when_the_rest_does() {
+        let replay = Replay { read: VecDeque::from([Bytes::from_static(b"abc")]), rest: full("de") };
+        assert_eq!(replay.size_hint().exact(), Some(5));
+        assert!(!replay.is_end_stream());
+        assert!(Replay { read: VecDeque::new(), rest: empty() }.is_end_stream());
+    }
 }

@@ -77,7 +77,8 @@ async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> 
     }
     for rule in &config.rules {
         let reranker = loaded.iter().find(|reranker: &&Arc<Reranker>| reranker.name() == &rule.model);
-        let checker = sample::Checker { upstream: &upstream, rule, digester: &surroundings.digester, cap: config.limits.max_inspected_body };
+        let checker =
+            sample::Checker { upstream: &upstream, rule, digester: &surroundings.digester, cap: config.limits.max_inspected_body };
         report.rules.push(checker.check(reranker.map(Arc::as_ref)).await);
     }
     Ok(report)

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What the environment says.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Environment {
     /// `PODIUM_LOG`: the filter of the log.
     pub log: Option<String>,

@@ -31,7 +31,13 @@ impl Memory {
     pub fn new(digester: Digester) -> Self {
         let forgetful = || Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build();
         let trust = Cache::builder().max_capacity(ENTRIES).build();
-        Self { digester, refused: forgetful(), read_fields: forgetful(), hit_bytes: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(), trust }
+        Self {
+            digester,
+            refused: forgetful(),
+            read_fields: forgetful(),
+            hit_bytes: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(),
+            trust,
+        }
     }
 
     /// Returns whether the engine refuses what the rule adds to searches of this path.
@@ -70,7 +76,8 @@ impl Memory {
     /// Learns from one scored window, and returns the trust that the model has on this path from now on.
     pub fn learn_trust(&self, path: &str, rule: &Rule, pairs: &[Pair]) -> f64 {
         let key = self.digester.start().piece(path.as_bytes()).piece(rule.model.as_bytes()).finish();
-        let learnt = self.trust.entry(key).and_upsert_with(|known| known.map_or_else(Trust::default, |entry| entry.into_value()).learn(pairs));
+        let learnt =
+            self.trust.entry(key).and_upsert_with(|known| known.map_or_else(Trust::default, |entry| entry.into_value()).learn(pairs));
         learnt.into_value().value()
     }
 

@@ -195,7 +195,8 @@ mod tests {
     fn case_16_another_identity_is_another_search() {
         let digester = Digester::new();
         let named = |pairs: &[(&'static str, &'static str)]| {
-            let headers: HeaderMap = pairs.iter().map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value))).collect();
+            let headers: HeaderMap =
+                pairs.iter().map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value))).collect();
             name_search(&digester, &headers, b"subject")
         };
         let bob = named(&[("authorization", "bob"), ("x-opaque-id", "1")]);

@@ -57,9 +57,7 @@ impl Ranking<'_> {
             .enumerate()
             .filter(|(_, hit)| !candidates::is_pinned(hit.score))
             .map(|(place, hit)| match known.get(&name(&self.gateway.digester, hit)) {
-                Some((position, pinned)) => {
-                    Fused { place, order: -(*position as f64), presented: pinned.presented, rerank: pinned.rerank }
-                }
+                Some((position, pinned)) => Fused { place, order: -(*position as f64), presented: pinned.presented, rerank: pinned.rerank },
                 None => Fused { place, order: f64::NEG_INFINITY, presented: last, rerank: None },
             })
             .collect();
@@ -88,11 +86,8 @@ impl Ranking<'_> {
         let Self { gateway, rule, .. } = self;
         let scored: Vec<(&Candidate, Score)> =
             candidates.iter().zip(&scores.by_document).filter_map(|(candidate, score)| Some((candidate, (*score)?))).collect();
-        let pair = |(candidate, rerank): &(&Candidate, Score)| Pair {
-            first_stage: candidate.first_stage,
-            rank: candidate.place,
-            rerank: *rerank,
-        };
+        let pair =
+            |(candidate, rerank): &(&Candidate, Score)| Pair { first_stage: candidate.first_stage, rank: candidate.place, rerank: *rerank };
         let pairs: Vec<Pair> = scored.iter().map(pair).collect();
         let fusion = fusion_of(rule.fusion, reranker.card().scale);
         let adaptive = fusion == crate::config::Fusion::Adaptive;

@@ -135,7 +135,13 @@ impl Search {
     }
 
     /// Arranges the answer's hits: as an earlier page of the search, or by the model.
-    async fn hits(&self, answered: &Answered<'_>, head: response::Parts, coding: Coding, read: (&SearchResponse<'_>, usize)) -> Response<Body> {
+    async fn hits(
+        &self,
+        answered: &Answered<'_>,
+        head: response::Parts,
+        coding: Coding,
+        read: (&SearchResponse<'_>, usize),
+    ) -> Response<Body> {
         let Answered { asked, plan, key, engine } = answered;
         let (response, bytes) = read;
         if response.failed_shards > 0 {
@@ -221,8 +227,12 @@ impl Search {
     fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
         let rule = self.rule.number;
         match outcome {
-            Outcome::Skipped(reason @ (Reason::Internal | Reason::ModelError | Reason::UpstreamAnswer)) => warn!(rule, %reason, "rerank skipped"),
-            Outcome::Skipped(reason @ (Reason::Timeout | Reason::QueueFull | Reason::RewriteRejected)) => info!(rule, %reason, "rerank skipped"),
+            Outcome::Skipped(reason @ (Reason::Internal | Reason::ModelError | Reason::UpstreamAnswer)) => {
+                warn!(rule, %reason, "rerank skipped")
+            }
+            Outcome::Skipped(reason @ (Reason::Timeout | Reason::QueueFull | Reason::RewriteRejected)) => {
+                info!(rule, %reason, "rerank skipped")
+            }
             outcome => debug!(rule, %outcome, "search answered"),
         }
         if self.rule.headers {

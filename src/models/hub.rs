@@ -133,10 +133,10 @@ impl Name {
 // === impl Hub ===
 
 impl<'a> Hub<'a> {
-    /// Returns the hub that the environment names; `None` when there is no folder for its cache.
-    pub(super) fn of(environment: &'a Environment) -> Option<Self> {
-        let cache = Cache::new(environment.hub_cache.clone()?);
-        Some(Self { cache, endpoint: environment.hub_endpoint.trim_end_matches('/'), token: environment.hub_token.as_deref() })
+    /// Returns the hub that the environment names.
+    pub(super) fn of(environment: &'a Environment) -> Self {
+        let cache = Cache::new(environment.hub_cache.clone());
+        Self { cache, endpoint: environment.hub_endpoint.trim_end_matches('/'), token: environment.hub_token.as_deref() }
     }
 
     /// Returns the model when the cache holds what runs it, or else what it lacks.

@@ -65,9 +65,7 @@ pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress) -
 }
 
 fn on_hub(name: &Name, environment: &Environment, progress: &dyn Progress, failed: SourceError) -> Result<Folder, SourceError> {
-    let Some(hub) = Hub::of(environment) else {
-        return Err(failed.missed("the hub's cache", "there is no home folder").advise("set HF_HOME to a folder"));
-    };
+    let hub = Hub::of(environment);
     match hub.cached(name) {
         Ok(folder) => return Ok(folder),
         Err(reason) if environment.offline => {
@@ -163,7 +161,7 @@ mod tests {
     fn when_all_fails_every_place_is_named_with_its_reason_and_the_remedies() {
         let folder = tempfile::tempdir().unwrap();
         let environment = Environment {
-            hub_cache: Some(folder.path().join("hub")),
+            hub_cache: folder.path().join("hub"),
             hub_endpoint: "http://127.0.0.1:1".into(),
             offline: true,
             cache: folder.path().into(),

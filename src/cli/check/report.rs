@@ -9,12 +9,7 @@ use std::{
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::{
-    config::Problem,
-    es::json,
-    inference::Reranker,
-    models::StartError,
-};
+use crate::{config::Problem, es::json, inference::Reranker, models::StartError};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -72,7 +67,9 @@ impl Report {
 
     /// Returns whether everything that a search needs is there. Warnings of rules are only worth a look.
     pub(super) fn is_fine(&self) -> bool {
-        self.problems.is_empty() && self.cluster.as_ref().is_none_or(|cluster| cluster.reached) && self.models.iter().all(|model| model.loaded)
+        self.problems.is_empty()
+            && self.cluster.as_ref().is_none_or(|cluster| cluster.reached)
+            && self.models.iter().all(|model| model.loaded)
     }
 }
 

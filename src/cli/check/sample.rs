@@ -93,7 +93,9 @@ impl Checker<'_> {
         if warm > found.timeout_ms {
             found.warnings.push("even a warm window takes longer than timeout: lower window or raise timeout".to_owned());
         } else if cold > found.timeout_ms {
-            found.warnings.push("a cold window takes longer than timeout: first searches keep the engine's order until vectors are cached".to_owned());
+            found.warnings.push(
+                "a cold window takes longer than timeout: first searches keep the engine's order until vectors are cached".to_owned(),
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Hub, HubError, Name};
-use crate::config::env::Environment;
+use crate::config::Environment;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const LISTING: &str = "/api/models/owner/name/revision/main?blobs=true";
@@ -97,7 +97,7 @@ const FILES: [&str; 7] =
 
 fn environment(cache: &Path, server: &Server) -> Environment {
     Environment {
-        hub_cache: Some(cache.to_owned()),
+        hub_cache: cache.to_owned(),
         hub_endpoint: server.address.clone(),
         hub_token: Some("secret".into()),
         ..Environment::default()
@@ -106,13 +106,13 @@ fn environment(cache: &Path, server: &Server) -> Environment {
 
 fn download(cache: &TempDir, server: &Server) -> Result<std::path::PathBuf, HubError> {
     let environment = environment(cache.path(), server);
-    let hub = Hub::of(&environment).unwrap();
+    let hub = Hub::of(&environment);
     hub.download(&Name::parse("owner/name", "main").unwrap(), &Silent).map(|folder| folder.path().to_owned())
 }
 
 fn cached(cache: &TempDir) -> Result<std::path::PathBuf, String> {
-    let environment = Environment { hub_cache: Some(cache.path().to_owned()), ..Environment::default() };
-    Hub::of(&environment).unwrap().cached(&Name::parse("owner/name", "main").unwrap()).map(|folder| folder.path().to_owned())
+    let environment = Environment { hub_cache: cache.path().to_owned(), ..Environment::default() };
+    Hub::of(&environment).cached(&Name::parse("owner/name", "main").unwrap()).map(|folder| folder.path().to_owned())
 }
 
 /// All files below a folder.

@@ -1,0 +1,116 @@
+//! The operators' port: whether Podium runs, and whether it can do its work.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tower::Service;
+
+use crate::{body::Body, config, listener, respond};
+
+/// Says what is still missing before Podium can do its whole work, one line for each; empty when ready.
+pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// The pages of the admin port.
+#[derive(Clone)]
+pub struct Admin {
+    missing: Readiness,
+}
+
+#[derive(Serialize)]
+struct Page {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
+}
+
+/// Serves the admin port until `shutdown`; open requests then end at once.
+pub async fn serve(tcp: TcpListener, settings: &config::Admin, missing: Readiness, shutdown: impl Future<Output = ()>) {
+    // Its few clients are probes and people: small bounds do.
+    let bounds = config::Listener {
+        address: settings.address,
+        drain_timeout: Duration::from_secs(1),
+        header_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(75),
+        max_header_bytes: 16 << 10,
+        max_connections: 100,
+    };
+    listener::serve(tcp, &bounds, Admin::new(missing), shutdown).await;
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Makes the pages; `missing` is asked at each look at `/ready`.
+    pub fn new(missing: Readiness) -> Self {
+        Self { missing }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        match (method, path) {
+            (&Method::GET | &Method::HEAD, "/health") => respond::json(StatusCode::OK, &Page { status: "ok", missing: Vec::new() }),
+            (&Method::GET | &Method::HEAD, "/ready") => match (self.missing)() {
+                missing if missing.is_empty() => respond::json(StatusCode::OK, &Page { status: "ok", missing }),
+                missing => respond::json(StatusCode::SERVICE_UNAVAILABLE, &Page { status: "unavailable", missing }),
+            },
+            _ => respond::not_found(),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Admin {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        ready(Ok(self.answer(request.method(), request.uri().path())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::{Collected, collect_capped};
+
+    async fn page(missing: Vec<String>, method: Method, path: &str) -> (u16, String) {
+        let mut admin = Admin::new(Arc::new(move || missing.clone()));
+        let request = Request::builder().method(method).uri(path).body(crate::body::empty()).unwrap();
+        let Ok(response) = admin.call(request).await;
+        let status = response.status().as_u16();
+        let Ok(Collected::Whole(bytes)) = collect_capped(response.into_body(), 1000).await else { panic!("a page is short") };
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn health_is_fine_while_running() {
+        assert_eq!(page(vec!["model a: loading".into()], Method::GET, "/health").await, (200, r#"{"status":"ok"}"#.into()));
+    }
+
+    #[tokio::test]
+    async fn ready_names_what_is_missing() {
+        assert_eq!(page(vec![], Method::GET, "/ready").await, (200, r#"{"status":"ok"}"#.into()));
+        let expected = r#"{"status":"unavailable","missing":["model a: loading"]}"#;
+        assert_eq!(page(vec!["model a: loading".into()], Method::GET, "/ready?x=1").await, (503, expected.into()));
+    }
+
+    #[tokio::test]
+    async fn anything_else_is_not_there() {
+        for (method, path) in [(Method::GET, "/"), (Method::POST, "/health"), (Method::GET, "/_search")] {
+            let (status, body) = page(vec![], method, path).await;
+            assert_eq!(status, 404);
+            assert!(body.starts_with(r#"{"error":{"type":"resource_not_found_exception""#), "{body}");
+        }
+    }
+}

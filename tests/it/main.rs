@@ -1,0 +1,12 @@
+//! Podium as a whole, against servers that misbehave in the same process: no network, no engine, no model.
+
+/// Requests and answers that somebody made to do harm.
+mod bad_company;
+/// Nodes that are down, slow to connect, broken or back again.
+mod cluster;
+/// Connections of clients: HTTP/2, time limits, how many, how they end.
+mod connections;
+/// Everything that is not looked into: bytes in, bytes out.
+mod passthrough;
+/// What the tests stand on.
+mod support;

@@ -1,0 +1,22 @@
+//! What the tests stand on: a gateway, a fake cluster, a client that writes bytes.
+
+pub(crate) mod client;
+pub(crate) mod fake_upstream;
+pub(crate) mod gateway;
+
+use std::{future::Future, time::Duration};
+
+/// Waits for something that comes at once unless the gateway is broken; long, because machines may be busy.
+pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("it did not happen in time")
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    soon(async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
