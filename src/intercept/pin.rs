@@ -168,7 +168,7 @@ mod tests {
     async fn concurrent_firsts_share_one_computation() {
         let pins = pins();
         let Turn::Lead(lead) = pins.turn(KEY, true).await else { panic!("the first leads") };
-        let (_, followed) = tokio::join!(async { lead.finish(pin()) }, pins.turn(KEY, true));
+        let (followed, _) = tokio::join!(pins.turn(KEY, true), async { lead.finish(pin()) });
         assert!(matches!(followed, Turn::Follow(_)));
         assert!(matches!(pins.turn(KEY, true).await, Turn::Lead(_)), "a later first page is computed afresh");
     }
@@ -177,7 +177,7 @@ mod tests {
     async fn a_follower_takes_over_when_the_leader_goes_away() {
         let pins = pins();
         let Turn::Lead(lead) = pins.turn(KEY, true).await else { panic!("the first leads") };
-        let (_, followed) = tokio::join!(async { drop(lead) }, pins.turn(KEY, false));
+        let (followed, ()) = tokio::join!(pins.turn(KEY, false), async { drop(lead) });
         assert!(matches!(followed, Turn::Lead(_)));
     }
 
