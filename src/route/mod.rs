@@ -32,8 +32,9 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderM
 
 /// Returns the decoded index part of `/{index}/_search`, or `*` for `/_search`; none for every other path.
 ///
-/// Engines look for `_search` in the path as written, then decode the index: an escaped slash does not divide the path, an
-/// escaped comma divides the list.
+/// Seen on both engines: they look for `_search` in the path as written, take one slash behind it, and then decode the index,
+/// so that an escaped slash does not divide the path and an escaped comma divides the list. `//_search` searches too; it streams
+/// through.
 fn index_of_search(path: &str) -> Option<Cow<'_, str>> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -42,9 +43,9 @@ fn index_of_search(path: &str) -> Option<Cow<'_, str>> {
         Some((index, "_search")) => percent_decode_str(index).decode_utf8().ok()?,
         Some(_) => return None,
     };
-    // `/_alias/_search` reads the alias `_search`.
-    let api = index.starts_with('_') && index != "_all";
-    (!index.is_empty() && !api).then_some(index)
+    // Engines refuse such a search, or it is an API of a later version.
+    let no_index = index.is_empty() || (index.starts_with('_') && index != "_all");
+    (!no_index).then_some(index)
 }
 
 #[cfg(test)]
