@@ -34,11 +34,11 @@ impl Environment {
         let home = env::home_dir();
         let caches = path("XDG_CACHE_HOME").or_else(|| home.as_ref().map(|home| home.join(".cache")));
         let hub_home = path("HF_HOME").or_else(|| caches.as_ref().map(|caches| caches.join("huggingface")));
-        let token_file = path("HF_TOKEN_PATH").or_else(|| hub_home.as_ref().map(|home| home.join("token")));
+        let token_file = path("HF_TOKEN_PATH").or_else(|| hub_home.as_ref().map(|folder| folder.join("token")));
         let kept_token = || fs::read_to_string(token_file?).ok();
         Self {
             log: text("PODIUM_LOG"),
-            hub_cache: path("HF_HUB_CACHE").or_else(|| hub_home.as_ref().map(|home| home.join("hub"))),
+            hub_cache: path("HF_HUB_CACHE").or_else(|| hub_home.as_ref().map(|folder| folder.join("hub"))),
             hub_endpoint: text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into()),
             hub_token: text("HF_TOKEN").or_else(kept_token).map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             offline: switch("HF_HUB_OFFLINE") || switch("TRANSFORMERS_OFFLINE"),

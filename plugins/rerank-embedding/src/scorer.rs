@@ -46,8 +46,8 @@ impl EmbeddingScorer {
         while let Some((_, _, longest)) = rest.first()
             && !stop.asked()
         {
-            let rows = (self.batch_tokens / longest.len()).clamp(1, rest.len());
-            let (batch, later) = rest.split_at(rows);
+            let fit = (self.batch_tokens / longest.len()).clamp(1, rest.len());
+            let (batch, later) = rest.split_at(fit);
             let rows: Vec<&[u32]> = batch.iter().map(|(_, _, tokens)| *tokens).collect();
             for ((place, key, _), result) in batch.iter().zip(self.forward(&rows)) {
                 if let Ok(vector) = &result {
