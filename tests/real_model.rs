@@ -1,5 +1,7 @@
 //! The real all-MiniLM-L6-v2, found as an operator's configuration would, against numbers that its authors' code gives.
 
+#![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
+
 use std::{sync::Arc, time::Instant};
 
 use podium::{
@@ -53,7 +55,7 @@ impl MiniLm {
 
     fn scores(&mut self, text: &str, documents: &[&str]) -> Vec<f32> {
         let asked = self.preparer.query(&query(text)).unwrap();
-        let documents: Vec<_> = documents.iter().map(|text| self.preparer.document(&asked, &document(text)).unwrap()).collect();
+        let documents: Vec<_> = documents.iter().map(|passage| self.preparer.document(&asked, &document(passage)).unwrap()).collect();
         let state = self.worker.begin(&asked).unwrap();
         let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
         let scores = self.worker.score(&batch, &Stop::default());

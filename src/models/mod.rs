@@ -130,8 +130,8 @@ fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
 }
 
 fn by_kind<'a>(families: &'a [Box<dyn Family>], kind: &str) -> Result<&'a dyn Family, ModelError> {
-    let family = families.iter().find(|family| family.kind() == kind);
-    family.map(AsRef::as_ref).ok_or_else(|| ModelError::UnknownKind {
+    let found = families.iter().find(|family| family.kind() == kind);
+    found.map(AsRef::as_ref).ok_or_else(|| ModelError::UnknownKind {
         kind: kind.to_owned(),
         known: families.iter().map(|family| family.kind()).collect::<Vec<_>>().join(", "),
     })

@@ -67,10 +67,8 @@ pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress) -
 fn on_hub(name: &Name, environment: &Environment, progress: &dyn Progress, failed: SourceError) -> Result<Folder, SourceError> {
     let hub = Hub::of(environment);
     match hub.cached(name) {
-        Ok(folder) => return Ok(folder),
-        Err(reason) if environment.offline => {
-            return Err(failed.missed("the hub's cache", reason).missed("the hub", OFFLINE).advise(ONLINE));
-        }
+        Ok(folder) => Ok(folder),
+        Err(reason) if environment.offline => Err(failed.missed("the hub's cache", reason).missed("the hub", OFFLINE).advise(ONLINE)),
         Err(reason) => match hub.download(name, progress) {
             Ok(folder) => Ok(folder),
             Err(error) => {
@@ -167,8 +165,8 @@ mod tests {
             cache: folder.path().into(),
             ..Environment::default()
         };
-        let told = |source: &str, environment: &Environment| {
-            let error = find(&model(source, "main"), environment, &Silent).err().expect("nothing is there").to_string();
+        let told = |source: &str, within: &Environment| {
+            let error = find(&model(source, "main"), within, &Silent).expect_err("nothing is there").to_string();
             error.replace(&folder.path().display().to_string(), "TMP")
         };
         assert_eq!(

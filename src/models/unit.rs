@@ -16,7 +16,7 @@ pub const PAIRS: [(&str, &str); 12] = [
     ),
     (
         "central bank raises interest rates",
-        "Policymakers in Frankfurt lifted borrowing costs by a quarter point on Thursday, saying that inflation would stay above the two percent target.",
+        "The European Central Bank lifted borrowing costs by a quarter point on Thursday, saying that inflation would stay above the two percent target.",
     ),
     (
         "best time of year to visit japan",
@@ -36,7 +36,7 @@ pub const PAIRS: [(&str, &str); 12] = [
     ),
     (
         "return policy for damaged items",
-        "If your order arrives broken, write to us within 30 days with a photo. We pay for the parcel back and refund the full price or send a replacement.",
+        "If an item arrives damaged, write to us within 30 days with a photo. We pay for the parcel back and refund the full price or send a replacement.",
     ),
     (
         "who painted the sistine chapel ceiling",
@@ -44,10 +44,10 @@ pub const PAIRS: [(&str, &str); 12] = [
     ),
     (
         "noise cancelling headphones battery life",
-        "These over-ear wireless headphones run for up to 30 hours with ANC on, and ten minutes on the charger give another five hours of music.",
+        "These over-ear wireless headphones last up to 30 hours with noise cancelling on, and ten minutes on the charger give another five hours of music.",
     ),
     (
         "tenant rights when landlord sells the house",
-        "A change of ownership does not end the lease. The buyer takes it over with the deposit, and whoever rents may stay until the agreed term is up.",
+        "A change of ownership does not end the lease. The buyer becomes the new landlord, and whoever rents may stay until the agreed term is up.",
     ),
 ];

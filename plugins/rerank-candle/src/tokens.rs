@@ -135,9 +135,10 @@ mod tests {
     }
 
     proptest! {
+        /// Words of many letters are one unknown token, and their beginnings are many known ones.
         #[test]
         fn looking_at_the_beginning_gives_the_same_as_looking_at_all(
-            pieces in prop::collection::vec(prop::sample::select(vec!["a", " ", "aa", "[SEP]", "[", "e", "\u{301}", "红", "\n", "sep", "?"]), 0..300),
+            pieces in prop::collection::vec(prop::sample::select(vec!["a", " ", "               ", "aaaaaaaaaaaaaaaq", "[SEP]", "[", "e", "\u{301}", "红", "\n"]), 0..300),
             limit in 0usize..20,
         ) {
             let text = pieces.concat();

@@ -7,6 +7,10 @@ use rerank_plugin::{Artifact, ArtifactStore, Fault, LoadOptions, Prepared, Prepa
 
 use crate::preparer::Text;
 
+/// The most tokens of one forward pass on a processor, where larger passes are no faster (measured: from 512 to 16384 tokens
+/// the same within the noise), and `stop` is looked at between them.
+const FORWARD_TOKENS: usize = 1024;
+
 /// One worker. Its state of a query is the query's vector.
 pub(crate) struct EmbeddingScorer {
     encoder: Encoder,
@@ -21,7 +25,7 @@ pub(crate) struct EmbeddingScorer {
 
 impl EmbeddingScorer {
     pub(crate) fn new(encoder: Encoder, threads: Threads, options: &LoadOptions) -> Self {
-        let (batch_tokens, store) = (options.batch_tokens as usize, Arc::clone(&options.store));
+        let (batch_tokens, store) = (FORWARD_TOKENS.min(options.batch_tokens as usize), Arc::clone(&options.store));
         Self { encoder, threads, batch_tokens, store, queries: HashMap::new(), next: 0 }
     }
 
@@ -42,8 +46,8 @@ impl EmbeddingScorer {
         while let Some((_, _, longest)) = rest.first()
             && !stop.asked()
         {
-            let rows = (self.batch_tokens / longest.len()).clamp(1, rest.len());
-            let (batch, later) = rest.split_at(rows);
+            let fit = (self.batch_tokens / longest.len()).clamp(1, rest.len());
+            let (batch, later) = rest.split_at(fit);
             let rows: Vec<&[u32]> = batch.iter().map(|(_, _, tokens)| *tokens).collect();
             for ((place, key, _), result) in batch.iter().zip(self.forward(&rows)) {
                 if let Ok(vector) = &result {

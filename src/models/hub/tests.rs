@@ -70,9 +70,9 @@ impl Server {
 
 fn answer(mut stream: TcpStream, answers: &HashMap<String, Answer>, seen: &Seen) {
     let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-    let token = head.iter().find_map(|line| line.to_lowercase().starts_with("authorization:").then(|| line[15..].to_owned()));
+    let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let path = request.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+    let token = request.iter().find_map(|line| line.to_lowercase().starts_with("authorization:").then(|| line[15..].to_owned()));
     let missing = Answer::status("404 Not Found");
     let Answer { head, body } = answers.get(&path).unwrap_or(&missing);
     seen.lock().unwrap().push((path, token));

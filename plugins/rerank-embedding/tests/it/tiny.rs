@@ -131,11 +131,8 @@ impl Seeded {
 fn weights() -> HashMap<String, Tensor> {
     let mut seeded = Seeded(7);
     let mut all = HashMap::new();
-    let mut put = |all: &mut HashMap<String, Tensor>, name: &str, shape: &[usize], scale: f32, shift: f32| {
-        all.insert(name.to_owned(), seeded.tensor(shape, scale, shift));
-    };
     for (name, rows) in [("word", vocabulary().len()), ("position", POSITIONS), ("token_type", 2)] {
-        put(&mut all, &format!("embeddings.{name}_embeddings.weight"), &[rows, HIDDEN], 2.0, 0.0);
+        all.insert(format!("embeddings.{name}_embeddings.weight"), seeded.tensor(&[rows, HIDDEN], 2.0, 0.0));
     }
     let mut norms = vec!["embeddings.LayerNorm".to_owned()];
     for layer in 0..2 {
@@ -148,14 +145,14 @@ fn weights() -> HashMap<String, Tensor> {
             ("intermediate.dense", INNER, HIDDEN),
             ("output.dense", HIDDEN, INNER),
         ] {
-            put(&mut all, &format!("{layer}.{name}.weight"), &[rows, columns], 1.0, 0.0);
-            put(&mut all, &format!("{layer}.{name}.bias"), &[rows], 0.2, 0.0);
+            all.insert(format!("{layer}.{name}.weight"), seeded.tensor(&[rows, columns], 1.0, 0.0));
+            all.insert(format!("{layer}.{name}.bias"), seeded.tensor(&[rows], 0.2, 0.0));
         }
         norms.extend(["attention.output.LayerNorm", "output.LayerNorm"].map(|name| format!("{layer}.{name}")));
     }
     for norm in norms {
-        put(&mut all, &format!("{norm}.weight"), &[HIDDEN], 0.2, 1.0);
-        put(&mut all, &format!("{norm}.bias"), &[HIDDEN], 0.2, 0.0);
+        all.insert(format!("{norm}.weight"), seeded.tensor(&[HIDDEN], 0.2, 1.0));
+        all.insert(format!("{norm}.bias"), seeded.tensor(&[HIDDEN], 0.2, 0.0));
     }
     all
 }
