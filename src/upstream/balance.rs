@@ -111,6 +111,13 @@ impl Node {
 
 // === impl InFlight ===
 
+impl InFlight {
+    /// Whose request it is.
+    pub(super) fn node(&self) -> &Arc<Node> {
+        &self.0
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);

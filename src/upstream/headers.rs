@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    fn prepared(request: http::request::Builder, body: Body) -> Result<request::Parts, UpstreamError> {
+    fn prepared(request: request::Builder, body: Body) -> Result<request::Parts, UpstreamError> {
         let (mut head, body) = request.body(body).unwrap().into_parts();
         prepare(&mut head, &body)?;
         Ok(head)
@@ -192,14 +192,16 @@ mod tests {
         Node { tls: false, authority: "node:9200".parse().unwrap(), prefix: prefix.to_owned() }
     }
 
-    fn accepted(response: http::response::Builder) -> Result<response::Parts, UpstreamError> {
+    fn accepted(response: response::Builder) -> Result<response::Parts, UpstreamError> {
         let (mut head, ()) = response.body(()).unwrap().into_parts();
         accept(&mut head)?;
         Ok(head)
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
-        headers.keys().map(HeaderName::as_str).collect()
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     #[test]

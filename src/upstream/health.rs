@@ -28,7 +28,7 @@ const OPENING: usize = 64;
 pub(super) struct Watched {
     body: Incoming,
     suspect: Option<Suspect>,
-    _in_flight: Option<InFlight>,
+    _open: InFlight,
 }
 
 /// A node that answered 503 with JSON: its body's opening decides.
@@ -48,26 +48,19 @@ enum Verdict {
 }
 
 /// Judges the node by an answer's head, and returns the body that will finish the judgement.
-pub(super) fn watch(
-    answer: (&response::Parts, Incoming),
-    method: &Method,
-    nodes: &Arc<Nodes>,
-    node: Arc<Node>,
-    open: Option<InFlight>,
-) -> Watched {
-    let (head, body) = answer;
+pub(super) fn watch(head: &response::Parts, body: Incoming, method: &Method, nodes: &Arc<Nodes>, open: InFlight) -> Watched {
     let suspect = match judge(head.status, &head.headers, method) {
         Verdict::Alive => {
-            nodes.revive(&node);
+            nodes.revive(open.node());
             None
         }
         Verdict::Down(why) => {
-            nodes.eject(&node, why);
+            nodes.eject(open.node(), why);
             None
         }
-        Verdict::Open => Some(Suspect { nodes: nodes.clone(), node, opening: Vec::new() }),
+        Verdict::Open => Some(Suspect { nodes: nodes.clone(), node: open.node().clone(), opening: Vec::new() }),
     };
-    Watched { body, suspect, _in_flight: open }
+    Watched { body, suspect, _open: open }
 }
 
 fn judge(status: StatusCode, headers: &HeaderMap, method: &Method) -> Verdict {
@@ -133,17 +126,17 @@ impl hyper::body::Body for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = pin!(&mut self.body).poll_frame(context);
-        match (&polled, &mut self.suspect) {
-            (Poll::Ready(Some(Ok(frame))), Some(suspect)) => {
-                if frame.data_ref().is_some_and(|chunk| suspect.look_at(chunk)) {
-                    self.suspect = None;
+        if let (Poll::Ready(read), Some(suspect)) = (&polled, &mut self.suspect) {
+            let settled = match read {
+                Some(Ok(frame)) => frame.data_ref().is_some_and(|chunk| suspect.look_at(chunk)),
+                None | Some(Err(_)) => {
+                    suspect.convict();
+                    true
                 }
-            }
-            (Poll::Ready(None | Some(Err(_))), Some(suspect)) => {
-                suspect.convict();
+            };
+            if settled {
                 self.suspect = None;
             }
-            _ => {}
         }
         polled.map_err(Into::into)
     }

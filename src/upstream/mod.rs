@@ -110,10 +110,10 @@ impl Upstream {
         let open = node.begin();
         let sent = self.pool.request(Request::from_parts(head, body.clone())).await;
         let answer = sent.map_err(|error| UpstreamError::from_client(error, body.broke()))?;
-        let (mut head, incoming) = answer.into_parts();
-        headers::accept(&mut head)?;
-        let watched = health::watch((&head, incoming), &method, &self.nodes, node, Some(open));
-        Ok(Response::from_parts(head, watched.boxed_unsync()))
+        let (mut answered, incoming) = answer.into_parts();
+        headers::accept(&mut answered)?;
+        let watched = health::watch(&answered, incoming, &method, &self.nodes, open);
+        Ok(Response::from_parts(answered, watched.boxed_unsync()))
     }
 
     /// Asks one node for its root, as a client without credentials would; the answer tells `health` what to think of it.

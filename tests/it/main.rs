@@ -1,7 +1,11 @@
 //! Podium as a whole, against servers that misbehave in the same process: no network, no engine, no model.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests; clippy knows only the functions that are marked")]
+
 /// Requests and answers that somebody made to do harm.
 mod bad_company;
+/// What a request says stays in the request.
+mod canary;
 /// Nodes that are down, slow to connect, broken or back again.
 mod cluster;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
@@ -10,3 +14,5 @@ mod connections;
 mod passthrough;
 /// What the tests stand on.
 mod support;
+/// Nodes that speak TLS.
+mod tls;

@@ -213,6 +213,18 @@ async fn a_slow_node_slows_the_client() {
 }
 
 #[tokio::test]
+async fn an_answer_may_come_before_the_request_is_whole() {
+    let node = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = gateway::start(&[node.local_addr().unwrap()]).await;
+    let mut client = Client::connect(gateway.address).await;
+    client.send("POST /_bulk HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc").await;
+    let (mut stream, _) = soon(node.accept()).await.unwrap();
+    soon(stream.read_exact(&mut [0; 16])).await.unwrap();
+    stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
+    assert_eq!(status(&client.read_until("\r\n\r\nno").await), 413);
+}
+
+#[tokio::test]
 async fn two_requests_in_one_packet_are_two_answers_in_order() {
     let node = FakeUpstream::scripted(|number, _| vec![Act::text(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}"))]).await;
     let gateway = gateway::start(&[node.address]).await;

@@ -54,6 +54,16 @@ impl Client {
         }
     }
 
+    /// Reads an answer's head, or what there is of it when the gateway hangs up before.
+    pub(crate) async fn head(&mut self) -> String {
+        while !self.ahead.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !soon(self.stream.read_buf(&mut self.ahead)).await.is_ok_and(|read| read > 0) {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&self.ahead).into_owned()
+    }
+
     /// Reads until the gateway closes or resets the connection.
     pub(crate) async fn rest(mut self) -> String {
         while soon(self.stream.read_buf(&mut self.ahead)).await.is_ok_and(|read| read > 0) {}

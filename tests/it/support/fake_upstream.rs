@@ -46,8 +46,11 @@ pub(crate) struct FakeUpstream {
     inner: Arc<Inner>,
 }
 
+/// What to do for a request, by its number.
+type Script = dyn Fn(usize, &Seen) -> Vec<Act> + Send + Sync;
+
 struct Inner {
-    answer: Box<dyn Fn(usize, &Seen) -> Vec<Act> + Send + Sync>,
+    answer: Box<Script>,
     seen: Mutex<Vec<Seen>>,
     closed: AtomicUsize,
     flooded: AtomicUsize,
@@ -110,10 +113,10 @@ impl FakeUpstream {
         let served = node.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = tcp.accept().await {
-                let node = served.clone();
+                let server = served.clone();
                 tokio::spawn(async move {
-                    node.converse(stream).await;
-                    node.inner.closed.fetch_add(1, Ordering::SeqCst);
+                    server.converse(stream).await;
+                    server.inner.closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });

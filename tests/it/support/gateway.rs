@@ -26,6 +26,7 @@ pub(crate) async fn start(nodes: &[SocketAddr]) -> Gateway {
 
 /// Starts a gateway in front of these nodes, with other settings than the usual.
 pub(crate) async fn start_with(nodes: &[SocketAddr], change: impl FnOnce(&mut Settings)) -> Gateway {
+    super::log::search();
     let mut settings = Settings {
         listener: config::Listener {
             address: "127.0.0.1:0".parse().unwrap(),

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod fake_upstream;
 pub(crate) mod gateway;
+pub(crate) mod log;
 
 use std::{future::Future, time::Duration};
 
