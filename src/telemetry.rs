@@ -1,5 +1,7 @@
 //! Logs: key-values on standard error, filtered by `PODIUM_LOG`. Query texts, bodies and credentials are never logged.
 
+use std::io::{self, IsTerminal};
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
 
 /// The filter without `PODIUM_LOG`.
@@ -28,7 +30,7 @@ pub enum LogError {
 pub fn start(filter: Option<&str>) -> Result<(), LogError> {
     let filter = filter.unwrap_or(DEFAULT_FILTER);
     let parsed = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
     tracing_subscriber::registry().with(parsed).with(lines).try_init()?;
     Ok(())
 }
