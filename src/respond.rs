@@ -64,6 +64,11 @@ pub fn request_body_broken() -> Response<Body> {
     error(StatusCode::BAD_REQUEST, "request_body_exception", "the request's body broke off")
 }
 
+/// Returns the answer to a request whose head is over the bound.
+pub(crate) fn head_too_large() -> Response<Body> {
+    error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large_exception", "the request's head is larger than max-header-bytes")
+}
+
 /// Returns the answer to a path that the admin port does not know.
 pub(crate) fn not_found() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "resource_not_found_exception", "the admin port has no such page")
