@@ -2,13 +2,16 @@
 
 use std::{
     collections::VecDeque,
+    future::{Future, pending},
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::time::sleep;
 
 /// Whatever went wrong while a body was read.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,6 +26,8 @@ pub enum Collected {
     Whole(Bytes),
     /// The same body again: what was read, then the rest, trailers included.
     TooLarge(Body),
+    /// The same body again, as [`Collected::TooLarge`], because it did not end in time.
+    TooSlow(Body),
 }
 
 /// Bytes whose number is not told.
@@ -54,13 +59,32 @@ pub fn empty() -> Body {
 ///
 /// # Errors
 /// When the body breaks off; what was read of it is dropped, because the rest will never come.
-pub async fn collect_capped(mut body: Body, cap: usize) -> Result<Collected, BoxError> {
+pub async fn collect_capped(body: Body, cap: usize) -> Result<Collected, BoxError> {
+    collect_until(body, cap, pending()).await
+}
+
+/// Reads a body as [`collect_capped`] does, but no longer than `patience`: a client may send it drop by drop.
+///
+/// # Errors
+/// As [`collect_capped`].
+pub async fn collect_patiently(body: Body, cap: usize, patience: Duration) -> Result<Collected, BoxError> {
+    collect_until(body, cap, sleep(patience)).await
+}
+
+async fn collect_until(mut body: Body, cap: usize, too_late: impl Future<Output = ()>) -> Result<Collected, BoxError> {
     if body.size_hint().lower() > cap as u64 {
         return Ok(Collected::TooLarge(body));
     }
+    let mut too_late = pin!(too_late);
     let mut read = VecDeque::new();
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = &mut too_late => return Ok(Collected::TooSlow(Replay { read, rest: body }.boxed_unsync())),
+        };
+        let Some(frame) = frame else { return Ok(Collected::Whole(join(read, length))) };
         let Ok(chunk) = frame?.into_data() else { continue };
         length += chunk.len();
         read.push_back(chunk);
@@ -68,7 +92,6 @@ pub async fn collect_capped(mut body: Body, cap: usize) -> Result<Collected, Box
             return Ok(Collected::TooLarge(Replay { read, rest: body }.boxed_unsync()));
         }
     }
-    Ok(Collected::Whole(join(read, length)))
 }
 
 /// Returns the chunks as one; a single chunk is not copied.
@@ -157,6 +180,7 @@ mod tests {
                     prop_assert!(whole.len() <= cap);
                     bytes
                 }
+                Collected::TooSlow(_) => unreachable!("nothing is awaited"),
                 Collected::TooLarge(body) => {
                     prop_assert!(whole.len() > cap);
                     let Collected::Whole(bytes) = collect(body, usize::MAX).unwrap() else { unreachable!("the cap is the largest number") };
@@ -171,6 +195,22 @@ mod tests {
     fn a_body_that_tells_its_length_is_not_read_in_vain() {
         let Collected::TooLarge(body) = collect(full("abcdef"), 5).unwrap() else { panic!("six bytes are more than five") };
         assert_eq!(body.size_hint().exact(), Some(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_too_slowly_is_handed_back() {
+        struct Dripping(Vec<Bytes>);
+        impl hyper::body::Body for Dripping {
+            type Data = Bytes;
+            type Error = BoxError;
+
+            fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+                self.0.pop().map_or(Poll::Pending, |chunk| Poll::Ready(Some(Ok(Frame::data(chunk)))))
+            }
+        }
+        let body = Dripping(vec![Bytes::from_static(b"{")]).boxed_unsync();
+        let Ok(Collected::TooSlow(mut body)) = collect_patiently(body, 10, Duration::from_secs(5)).await else { panic!("it never ends") };
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{");
     }
 
     #[test]

@@ -34,7 +34,7 @@ use tracing::{debug, warn};
 
 use crate::{
     body::{Body, BoxError},
-    config,
+    config, respond,
 };
 
 /// The least buffer that hyper reads heads through.
@@ -58,6 +58,7 @@ where
 {
     let terms = Terms {
         protocol: protocol(settings.max_header_bytes),
+        max_header_bytes: settings.max_header_bytes,
         patience: Patience { head: settings.header_timeout, idle: settings.idle_timeout },
     };
     let room = Arc::new(Semaphore::new(settings.max_connections));
@@ -122,6 +123,7 @@ fn protocol(max_header_bytes: usize) -> auto::Builder<TokioExecutor> {
 #[derive(Clone)]
 struct Terms {
     protocol: auto::Builder<TokioExecutor>,
+    max_header_bytes: usize,
     patience: Patience,
 }
 
@@ -160,6 +162,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible
 /// The service, as one connection asks it.
 struct Requests<S> {
     service: S,
+    max_header_bytes: usize,
     pulse: Pulse,
 }
 
@@ -186,7 +189,7 @@ impl Terms {
         }
         let pulse = Pulse::new();
         let socket = TokioIo::new(Watched { inner: stream, pulse: pulse.clone(), fresh: true });
-        let requests = Requests { service, pulse: pulse.clone() };
+        let requests = Requests { service, max_header_bytes: self.max_header_bytes, pulse: pulse.clone() };
         // Without upgrades: `Upgrade: h2c` is an offer that a server may ignore.
         let mut connection = std::pin::pin!(self.protocol.serve_connection(socket, requests));
         let mut told = false;
@@ -222,8 +225,21 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let open = self.pulse.open(request.version());
+        // hyper looks at the size between reads only, so that a head of up to twice the bound can slip through.
+        if head_size(&request) > self.max_header_bytes {
+            return hold_open(std::future::ready(Ok(respond::head_too_large())), open);
+        }
         hold_open(self.service.clone().oneshot(request.map(|body| body.map_err(BoxError::from).boxed_unsync())), open)
     }
+}
+
+/// Returns the bytes of a head as HTTP/1.1 writes it.
+fn head_size(request: &Request<Incoming>) -> usize {
+    const LINE: usize = " HTTP/1.1\r\n ".len();
+    const HEADER: usize = ": \r\n".len();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER).sum::<usize>();
+    request.method().as_str().len() + target + LINE + headers
 }
 
 /// Keeps the request open until its answer's body ends.

@@ -69,6 +69,11 @@ pub fn answer_broken() -> Response<Body> {
     error(StatusCode::BAD_GATEWAY, "upstream_cut_exception", "the cluster's answer broke off")
 }
 
+/// Returns the answer to a request whose head is over the bound.
+pub(crate) fn head_too_large() -> Response<Body> {
+    error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large_exception", "the request's head is larger than max-header-bytes")
+}
+
 /// Returns the answer to a path that the admin port does not know.
 pub(crate) fn not_found() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "resource_not_found_exception", "the admin port has no such page")

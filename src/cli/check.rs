@@ -99,6 +99,6 @@ async fn ask(upstream: &Upstream, method: Method, target: &str, json: &str, cap:
     let (head, body) = upstream.send(request).await?.into_parts();
     match collect_capped(body, cap).await.map_err(anyhow::Error::from_boxed)? {
         Collected::Whole(text) => Ok((head.status, text)),
-        Collected::TooLarge(_) => anyhow::bail!("the answer is larger than max-inspected-body ({cap} bytes)"),
+        Collected::TooLarge(_) | Collected::TooSlow(_) => anyhow::bail!("the answer is larger than max-inspected-body ({cap} bytes)"),
     }
 }

@@ -41,7 +41,7 @@ pub async fn read(response: Response<Body>, cap: usize) -> Answer {
     }
     let whole = match collect_capped(body, cap).await {
         Ok(Collected::Whole(whole)) => whole,
-        Ok(Collected::TooLarge(_)) => return Answer::Refused(Reason::TooLarge),
+        Ok(Collected::TooLarge(_) | Collected::TooSlow(_)) => return Answer::Refused(Reason::TooLarge),
         Err(_) => return Answer::Refused(Reason::UpstreamAnswer),
     };
     match coding.decode(&whole, cap) {

@@ -410,7 +410,7 @@ pub(super) mod tests {
             let body = format!("{{{entries}}}");
             plan(&search(Some(query), &body), &rule, &Hints::default()).map(|plan| (plan.query_text.text, plan.query_text.at))
         };
-        let found = |text: &str, at: &str| Ok((text.to_owned(), at.to_owned()));
+        let found = |words: &str, at: &str| Ok((words.to_owned(), at.to_owned()));
         let pointer = || QueryFrom::Pointer("/query/match/title".to_owned());
         assert_eq!(text(QueryFrom::Auto, "q=title:%22blue+hat%22", MATCH), found("blue hat", "?q"));
         assert_eq!(text(QueryFrom::Auto, "q=*", MATCH), Err(Reason::NoQueryText), "q replaces the body's query");

@@ -17,7 +17,7 @@ use tokio::{task, time};
 use tracing::{debug, info, warn};
 
 use crate::{
-    body::{self, Body, Collected, collect_capped},
+    body::{self, Body, Collected, collect_capped, collect_patiently},
     config::Rule,
     es::response::SearchResponse,
     intercept::{
@@ -76,9 +76,10 @@ impl Search {
         }
         let (head, body) = request.into_parts();
         let cap = self.intercept.gateway.max_inspected_body;
-        let body = match collect_capped(body, cap).await {
+        let body = match collect_patiently(body, cap, self.rule.total_timeout).await {
             Ok(Collected::Whole(body)) => body,
             Ok(Collected::TooLarge(body)) => return self.forward(Request::from_parts(head, body), Reason::TooLarge).await,
+            Ok(Collected::TooSlow(body)) => return self.forward(Request::from_parts(head, body), Reason::Timeout).await,
             Err(_) => return respond::request_body_broken(),
         };
         let decoded = decode(&head.headers, &body, cap);
@@ -118,14 +119,14 @@ impl Search {
         let answered = answer::read(response, gateway.max_inspected_body).await;
         let answered_search = Answered { asked, plan, key, engine: sent.elapsed() };
         match answered {
-            Answer::Final(response) => self.finish(response, &Outcome::Skipped(Reason::UpstreamStatus), None),
+            Answer::Final(answer) => self.finish(answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
             Answer::Refused(reason) => self.refused(&answered_search, reason).await,
             Answer::Hits { head, coding, decoded } => {
                 let bytes = decoded.len();
                 match compute(bytes, || SearchResponse::parse(&decoded)) {
-                    Some(Ok(response)) => {
-                        gateway.memory.remember_size(asked.path(), &self.rule, bytes, response.hits.len());
-                        self.hits(&answered_search, head, coding, (&response, bytes)).await
+                    Some(Ok(read)) => {
+                        gateway.memory.remember_size(asked.path(), &self.rule, bytes, read.hits.len());
+                        self.hits(&answered_search, head, coding, (&read, bytes)).await
                     }
                     Some(Err(_)) => self.refused(&answered_search, Reason::UpstreamAnswer).await,
                     None => self.refused(&answered_search, Reason::Internal).await,
@@ -170,7 +171,7 @@ impl Search {
         let gateway = &self.intercept.gateway;
         let path = asked.path();
         self.pin_engine_order(plan, *key, reason);
-        let response = match reason {
+        match reason {
             Reason::TooLarge => {
                 gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2), plan.fetch);
                 self.resend(asked, reason).await
@@ -183,8 +184,7 @@ impl Search {
                 response
             }
             _ => self.resend(asked, reason).await,
-        };
-        response
+        }
     }
 
     /// Sends the original search and returns its answer, and whether the engine had nothing against it.
@@ -197,11 +197,11 @@ impl Search {
         match collect_capped(body, cap).await {
             Ok(Collected::Whole(whole)) => {
                 let whole_shards = coding.decode(&whole, cap).ok().and_then(|decoded| {
-                    compute(decoded.len(), || SearchResponse::parse(&decoded).is_ok_and(|response| response.failed_shards == 0))
+                    compute(decoded.len(), || SearchResponse::parse(&decoded).is_ok_and(|read| read.failed_shards == 0))
                 });
                 (Response::from_parts(head, body::uncounted(whole)), whole_shards == Some(true))
             }
-            Ok(Collected::TooLarge(body)) => (Response::from_parts(head, body), true),
+            Ok(Collected::TooLarge(body) | Collected::TooSlow(body)) => (Response::from_parts(head, body), true),
             Err(_) => (respond::answer_broken(), false),
         }
     }

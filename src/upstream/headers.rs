@@ -218,7 +218,8 @@ mod tests {
             .header("expect", "100-continue")
             .header("te", "gzip")
             .header("x-end", "1");
-        let mut left = names(&prepared(request, empty()).unwrap().headers);
+        let head = prepared(request, empty()).unwrap();
+        let mut left = names(&head.headers);
         left.sort_unstable();
         assert_eq!(left, ["http2-settings", "x-end"]);
     }

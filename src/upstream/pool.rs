@@ -28,7 +28,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Idle connections kept per node; what a burst opened beyond it is closed again.
 const IDLE_PER_NODE: usize = 256;
 
-/// The largest head of an answer, and so of the buffer that answers are read through.
+/// The largest head of an answer, and so of the buffer that answers are read through. It is looked at between reads, so
+/// that up to twice as much can come through.
 const ANSWER_HEAD: usize = 128 << 10;
 
 /// Header lines of an answer: engines send one `Warning` per deprecated thing, so that the usual 100 is too few.

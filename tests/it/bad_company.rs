@@ -48,7 +48,8 @@ async fn after(request: &str) -> usize {
 #[tokio::test]
 async fn heads_that_are_refused() {
     let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
-    let large = "x".repeat(100 << 10);
+    let large = "x".repeat(1 << 20);
+    let slightly = "x".repeat(64 << 10);
     let cases = [
         ("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
         ("POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\nabcde", 400),
@@ -71,6 +72,7 @@ async fn heads_that_are_refused() {
         ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 400),
         (&format!("GET / HTTP/1.1\r\n{many}\r\n"), 431),
         (&format!("GET / HTTP/1.1\r\nX: {large}\r\n\r\n"), 431),
+        (&format!("GET / HTTP/1.1\r\nX: {slightly}\r\n\r\n"), 431),
         (&format!("GET /{large} HTTP/1.1\r\n\r\n"), 431),
     ];
     for (request, expected) in cases {
@@ -138,7 +140,7 @@ async fn a_dribbled_head_is_given_up() {
 
 #[tokio::test]
 async fn answers_that_are_refused() {
-    let large = "x".repeat(200 << 10);
+    let large = "x".repeat(1 << 20);
     let cases = [
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nabcde",
