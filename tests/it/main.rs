@@ -1,15 +1,21 @@
-//! Podium as a whole, against servers that misbehave in the same process: no network, no engine, no model.
+//! Podium as a whole: its command line and its rules, and against servers that misbehave in the same process: no network, no engine, no model.
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests; clippy knows only the functions that are marked")]
 
 /// Requests and answers that somebody made to do harm.
 mod bad_company;
+/// Wrong configurations, by their messages.
+mod bad_config;
 /// What a request says stays in the request.
 mod canary;
+/// The command line of the binary.
+mod cli;
 /// Nodes that are down, slow to connect, broken or back again.
 mod cluster;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
 mod connections;
+/// Who may depend on what.
+mod dependency_rules;
 /// Everything that is not looked into: bytes in, bytes out.
 mod passthrough;
 /// What the tests stand on.

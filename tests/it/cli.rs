@@ -2,7 +2,10 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpListener,
     process::{Command, Output},
+    thread,
 };
 
 const WRONG: &str = "[upstream]\nnodes = []\n[admin]\ntoken = 'canary'\n";
@@ -44,19 +47,58 @@ fn programs_get_the_problems_as_json() {
     let expected = concat!(
         r#"{"file":"podium.toml","problems":["#,
         r#"{"path":"upstream.nodes","line":2,"value":"[]","remedy":"must be an array of addresses, such as [\"http://127.0.0.1:9200\"]"},"#,
-        r#"{"path":"admin.token","line":4,"value":null,"remedy":"not supported by this version; leave it out"}]}"#,
+        r#"{"path":"admin.token","line":4,"value":null,"remedy":"not supported by this version; leave it out"}],"#,
+        r#""cluster":null,"models":[],"rules":[]}"#,
         "\n",
     );
     assert_eq!(said(&output), (Some(2), expected, ""));
 }
 
+/// Serves one canned answer for each request, whatever it asks, and returns its address.
+fn cluster(answer: &'static str) -> String {
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = tcp.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in tcp.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).expect("a request");
+            let length = answer.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}"
+            )
+            .expect("an answer");
+        }
+    });
+    format!("http://{address}")
+}
+
 #[test]
-fn a_right_configuration_is_fine() {
-    let example = fs::read_to_string("podium.toml").expect("the example");
-    let fine = "podium.toml: 1 node, 1 model, 1 rule, no problems\n";
-    assert_eq!(said(&podium(&["check"], Some(&example))), (Some(0), fine, ""));
-    let report = "{\"file\":\"podium.toml\",\"problems\":[]}\n";
-    assert_eq!(said(&podium(&["check", "--json"], Some(&example))), (Some(0), report, ""));
+fn check_shows_what_the_model_would_see_and_what_is_missing() {
+    let answer = r#"{"version":{"number":"9.5.3"},"hits":{"hits":[
+        {"_index":"shoes","_id":"1","_source":{"title":"red\nshoe","brand":"x"}},{"_index":"shoes","_id":"2","_source":{}}]}}"#;
+    let nodes = cluster(answer);
+    let config = format!(
+        "[upstream]\nnodes = ['{nodes}']\n[models.m]\nsource = './nowhere'\n\
+         [[rules]]\nindex = ['shoes']\nmodel = 'm'\nfields = ['title', {{ name = 'brand', label = 'Brand' }}]\n"
+    );
+    let output = podium(&["check"], Some(&config));
+    let (code, out, err) = said(&output);
+    assert_eq!((code, err), (Some(1), ""), "a model is missing");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[..2], ["podium.toml: no problems", "cluster: elasticsearch 9.5.3"]);
+    assert!(lines[2].starts_with("model m: NOT LOADED: ") && lines[2].contains("./nowhere"), "{}", lines[2]);
+    assert_eq!(lines[3..], ["rules[0] on shoes: 1 of 2 hits have text", "    red shoe | Brand: x"]);
+}
+
+#[test]
+fn check_says_that_the_cluster_is_not_there() {
+    let config = "[upstream]\nnodes = ['http://127.0.0.1:1']\n";
+    let output = podium(&["check", "--json"], Some(config));
+    let (code, out, _) = said(&output);
+    assert_eq!(code, Some(1));
+    assert!(out.contains(r#""cluster":{"reached":false"#) && out.contains("check upstream.nodes"), "{out}");
 }
 
 #[test]
