@@ -3,13 +3,20 @@
 
 use std::{
     hint::black_box,
+    path::Path,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
 use criterion::{Criterion, Throughput};
 use podium::{
-    es::{reading::Reading, response::SearchResponse},
-    intercept::{narrow::narrow, plan::Page},
+    config::{self, KINDS, Rule},
+    es::response::SearchResponse,
+    intercept::{
+        narrow::narrow,
+        plan::{Hints, Page, Search, plan},
+        widen::widen,
+    },
     rerank::{Arrangement, Ranking},
 };
 
@@ -28,6 +35,18 @@ const TEXTS: [(&str, &str); 3] = [
     ("chinese", "敏捷的棕色狐狸跳过懒狗，搜索引擎正在为结果排序。"),
     ("html", r#"\u003cp class=\"lead\"\u003eFish \u0026 chips\u003c/p\u003e\n"#),
 ];
+
+/// A search as shops send it.
+const SEARCH: &str = r#"{"query":{"bool":{"must":[{"multi_match":{"query":"red running shoes for wet roads","fields":["title^3","text"]}}],
+    "filter":[{"term":{"in_stock":true}},{"range":{"price":{"lte":150}}}]}},"aggs":{"brands":{"terms":{"field":"brand"}}},"size":10}"#;
+
+const CONFIG: &str = "[upstream]\nnodes = ['http://127.0.0.1:9200']\n[models.m]\nsource = './m'\n\
+    [[rules]]\nindex = ['shop']\nmodel = 'm'\nfields = ['title', 'text']\n";
+
+static RULE: LazyLock<Arc<Rule>> = LazyLock::new(|| {
+    let config = config::parse(Path::new("podium.toml"), CONFIG, KINDS).expect("a right configuration");
+    Arc::clone(&config.rules[0])
+});
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -48,8 +67,18 @@ fn main() {
     }
 }
 
-/// What Podium does to one search's bytes: the answer is read, all its hits move and get new scores, and all are printed.
+/// What Podium does to one search's bytes: it is planned and widened, its answer is read, all hits move and get new scores, and all
+/// are printed.
 fn rewrite(answer: &[u8]) -> Vec<u8> {
+    let search = Search {
+        path: "/shop/_search",
+        query: Some("preference=feed"),
+        content_type: Some("application/json"),
+        accept: Some("application/json"),
+        body: SEARCH.as_bytes(),
+    };
+    let plan = plan(&search, &RULE, &Hints::default()).expect("a search that is reranked");
+    black_box(widen(&search, &plan));
     let response = SearchResponse::parse(answer).expect("a search response");
     let count = response.hits.len();
     let arrangement = Arrangement {
@@ -58,7 +87,8 @@ fn rewrite(answer: &[u8]) -> Vec<u8> {
         max_score: Some(1.0),
         annotations: Vec::new(),
     };
-    narrow(&response, Page { from: 0, size: count }, &Reading::Source, &arrangement)
+    let page = Page { from: 0, size: count };
+    narrow(&response, page, &plan.reading, &arrangement)
 }
 
 /// What it is measured against.
