@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
@@ -20,8 +21,11 @@ fn root() -> &'static Path {
 }
 
 fn metadata() -> Metadata {
-    let offline = ["--offline".to_owned(), "--locked".to_owned()];
-    MetadataCommand::new().current_dir(root()).other_options(offline).exec().expect("the workspace's metadata")
+    // Only this platform's crates need to be on the machine, as for a build.
+    let host = Command::new("rustc").args(["--print", "host-tuple"]).output().expect("rustc stands beside cargo").stdout;
+    let host = String::from_utf8(host).expect("a name in ASCII").trim().to_owned();
+    let options = ["--offline", "--locked", "--filter-platform", &host].map(str::to_owned);
+    MetadataCommand::new().current_dir(root()).other_options(options).exec().expect("the workspace's metadata")
 }
 
 fn is_plugin(package: &Package) -> bool {
