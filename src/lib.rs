@@ -1,7 +1,17 @@
 //! Podium: a transparent reverse proxy in front of Elasticsearch and OpenSearch that reranks search hits.
 
+pub mod admin;
+pub mod app;
 pub mod body;
+pub mod cli;
 pub mod config;
 pub mod es;
+pub mod inference;
 pub mod intercept;
+pub mod listener;
+pub mod models;
 pub mod rerank;
+pub mod respond;
+pub mod route;
+pub mod telemetry;
+pub mod upstream;

@@ -1,3 +1,10 @@
 //! The `podium` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use podium::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

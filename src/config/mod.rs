@@ -2,7 +2,39 @@
 //!
 //! Everything past this module may rely on a [`Config`] being right.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+mod env;
+mod kind;
+mod problem;
+mod raw;
+mod raw_rule;
+mod reader;
+mod validate;
+
+pub use env::Environment;
+pub use kind::{FAKE_KINDS, KINDS, Kind};
+pub use problem::{Problem, Problems};
+pub use validate::parse;
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// All that is wrong with it, at once.
+pub fn load(file: &Path) -> Result<Config, Problems> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let remedy = format!("cannot be read: {error}; write this file or name another with --config");
+        Problems::of_file(file, None, remedy)
+    })?;
+    parse(file, &text, &Kind::of_this_build())
+}
 
 /// One configuration file, checked.
 #[derive(Clone, Debug)]

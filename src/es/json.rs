@@ -44,14 +44,7 @@ pub fn array(json: &str) -> serde_json::Result<Vec<&RawValue>> {
 
 /// Returns what `value` is.
 pub fn kind(value: &RawValue) -> Kind {
-    match value.get().as_bytes().first() {
-        Some(b'{') => Kind::Object,
-        Some(b'[') => Kind::Array,
-        Some(b'"') => Kind::String,
-        Some(b't' | b'f') => Kind::Bool,
-        Some(b'n') => Kind::Null,
-        _ => Kind::Number,
-    }
+    Kind::of(value.get())
 }
 
 /// Returns the string that `value` is, unescaped.
@@ -64,6 +57,22 @@ pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
 /// Returns the whole number, not negative, that `value` is; `3.0` and `"3"` are none.
 pub fn count(value: &RawValue) -> Option<u64> {
     value.get().parse().ok().filter(|_| kind(value) == Kind::Number)
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// Returns what `text`, one value without white space around it, is.
+    pub(crate) fn of(text: &str) -> Self {
+        match text.as_bytes().first() {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::String,
+            Some(b't' | b'f') => Self::Bool,
+            Some(b'n') => Self::Null,
+            _ => Self::Number,
+        }
+    }
 }
 
 // === impl Object ===

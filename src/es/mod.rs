@@ -2,4 +2,18 @@
 //!
 //! Pure: no HTTP, no runtime.
 
+pub mod allow_list;
+pub mod hit;
 pub mod json;
+pub(crate) mod layout;
+pub mod media;
+pub mod pointer;
+mod query_kinds;
+pub mod query_syntax;
+pub mod query_text;
+pub mod reading;
+pub mod request;
+pub mod response;
+pub(crate) mod strip;
+pub mod text;
+pub mod url;

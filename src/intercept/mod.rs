@@ -1,1 +1,113 @@
 //! The one middleware that is ours: plans a search, widens it, has its hits reranked, and narrows the answer to the page.
+//!
+//! **Invariant:** a search that the engine answered never becomes an error here. Whatever fails, the engine's own order goes
+//! out, and says so.
+
+mod answer;
+mod encoding;
+mod memory;
+pub mod narrow;
+mod pin;
+pub mod plan;
+mod rank;
+mod search;
+pub mod widen;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower::Service;
+
+use crate::{
+    body::Body,
+    config::{Config, Rule},
+    models::Registry,
+    rerank::{Digester, Outcome, Reason},
+    respond,
+    route::{Match, Route, route},
+    upstream::Upstream,
+};
+
+/// What all searches share. A request takes it once, at its head.
+pub struct Gateway {
+    rules: Vec<Arc<Rule>>,
+    headers: bool,
+    max_inspected_body: usize,
+    registry: Arc<Registry>,
+    digester: Digester,
+    memory: memory::Memory,
+    pins: pin::Pins,
+}
+
+/// The service: searches with a rule are reranked, everything else streams through.
+#[derive(Clone)]
+pub struct Intercept {
+    upstream: Upstream,
+    gateway: Arc<Gateway>,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Returns the gateway of a configuration.
+    pub fn new(config: &Config, registry: Arc<Registry>, digester: Digester) -> Self {
+        Self {
+            rules: config.rules.clone(),
+            headers: config.headers,
+            max_inspected_body: config.limits.max_inspected_body,
+            registry,
+            memory: memory::Memory::new(digester.clone()),
+            pins: pin::Pins::new(config.cache.page_memory),
+            digester,
+        }
+    }
+}
+
+// === impl Intercept ===
+
+impl Intercept {
+    /// Returns the service in front of `upstream`.
+    pub fn new(upstream: Upstream, gateway: Arc<Gateway>) -> Self {
+        Self { upstream, gateway }
+    }
+
+    async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let uri = request.uri();
+        match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
+            Route::Passthrough => self.forward(request, None).await,
+            Route::Search(Match::NoRule) => self.forward(request, self.gateway.headers.then_some(Reason::NoRule)).await,
+            Route::Search(Match::Mixed { headers }) => self.forward(request, headers.then_some(Reason::MixedRules)).await,
+            Route::Search(Match::Rule(rule)) => search::Search::new(self, rule).answer(request).await,
+        }
+    }
+
+    /// Streams a request and its answer; says why in a header of the answer, where a reason is given.
+    async fn forward(&self, request: Request<Body>, reason: Option<Reason>) -> Response<Body> {
+        let mut response = self.upstream.send(request).await.unwrap_or_else(|error| respond::upstream_error(&error));
+        if let Some(reason) = reason {
+            respond::set_status(response.headers_mut(), &Outcome::Skipped(reason), None);
+        }
+        response
+    }
+}
+
+impl Service<Request<Body>> for Intercept {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let intercept = self.clone();
+        Box::pin(async move { Ok(intercept.answer(request).await) })
+    }
+}

@@ -1,7 +1,14 @@
-//! From hits to their new order: candidates, documents, scores, fusion. Pure: no HTTP, no runtime.
+//! From hits to their new order: candidates, documents, fusion, arrangement. Pure: no HTTP, no runtime.
 
+pub mod arrange;
+mod arrangement;
+pub mod candidates;
+mod digest;
+pub mod fuse;
 mod outcome;
 mod ranking;
 
+pub use arrangement::{Annotation, Arrangement};
+pub use digest::{Digester, Digesting};
 pub use outcome::{Outcome, Reason, Reranked};
 pub use ranking::Ranking;

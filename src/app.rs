@@ -1,0 +1,154 @@
+//! The composition root: builds every part from the configuration and joins them. Read this first.
+//!
+//! ```text
+//! client ─► listener ─► catch-panic ─► intercept ─► upstream ─► cluster
+//!                                         └─► rerank ─► inference ─► plugins
+//! ```
+//!
+//! **Invariant:** only this module sees everything, and nothing but the command line imports it.
+
+use std::{
+    any::Any,
+    future::{self, Future},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use http_body_util::BodyExt;
+use rerank_plugin::Progress;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, map_response_body::MapResponseBodyLayer};
+use tracing::info;
+
+use crate::{
+    admin,
+    config::{Config, Environment},
+    intercept::{Gateway, Intercept},
+    listener,
+    models::{Registry, State, Store, Surroundings},
+    rerank::Digester,
+    respond,
+    upstream::{Upstream, UpstreamSetup},
+};
+
+/// A gateway whose ports are open; [`App::serve`] answers on them.
+pub struct App {
+    config: Config,
+    clients: TcpListener,
+    operators: TcpListener,
+    upstream: Upstream,
+    registry: Arc<Registry>,
+    gateway: Arc<Gateway>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be opened.
+    #[error("{key} = \"{address}\": {source}; choose another address, or stop the program that listens there")]
+    Bind {
+        /// The configuration's key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The connection to the cluster could not be set up.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamSetup),
+    /// The system has no thread to give.
+    #[error("no thread for loading a model: {0}")]
+    Thread(io::Error),
+}
+
+/// Returns what loading a model needs.
+pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
+    let store = Arc::new(Store::new(config.cache.vectors));
+    Surroundings { environment: Arc::new(environment), store, digester: Digester::new(), progress }
+}
+
+// === impl App ===
+
+impl App {
+    /// Opens the ports, then starts to load the models; a cluster that is down or a model that is missing stops nothing.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn bind(config: Config, environment: Environment, progress: Arc<dyn Progress>) -> Result<Self, StartError> {
+        let clients = bind("listener.address", config.listener.address).await?;
+        let operators = bind("admin.address", config.admin.address).await?;
+        let upstream = Upstream::new(&config.upstream)?;
+        let surroundings = surroundings(&config, environment, progress);
+        let registry = Arc::new(Registry::start(&config, &surroundings).map_err(StartError::Thread)?);
+        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), surroundings.digester));
+        Ok(Self { config, clients, operators, upstream, registry, gateway })
+    }
+
+    /// Where clients connect.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.clients.local_addr()
+    }
+
+    /// Where operators connect.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.operators.local_addr()
+    }
+
+    /// Answers until `shutdown`, then drains.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let Self { config, clients, operators, upstream, registry, gateway } = self;
+        let (drain, draining) = watch::channel(false);
+        let mut beside = JoinSet::new();
+        beside.spawn(async move {
+            shutdown.await;
+            info!("draining");
+            drain.send_replace(true);
+            // Dropping the sender would end the wait below as well, but too early for the readiness probe to see it.
+            drain.closed().await;
+        });
+        let probes = upstream.clone();
+        beside.spawn(async move { match probes.run_probes().await {} });
+        let missing = missing(registry, draining.clone());
+        let admin = config.admin.clone();
+        // Operators are answered to the end: this task is given up when the listener has drained.
+        beside.spawn(async move { admin::serve(operators, &admin, missing, future::pending()).await });
+
+        let service = ServiceBuilder::new()
+            // The layer below boxes bodies in a type of its own.
+            .layer(MapResponseBodyLayer::new(BodyExt::boxed_unsync))
+            // A bug in our own code answers that one request with a 500 of ours, and leaves the others alone.
+            .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| respond::internal()))
+            .service(Intercept::new(upstream, gateway));
+        listener::serve(clients, &config.listener, service, drained(draining)).await;
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
+}
+
+async fn drained(mut draining: watch::Receiver<bool>) {
+    // A sender that is gone means that the gateway is going down as well.
+    let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Returns the question what is missing before the gateway does its whole job.
+fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::Readiness {
+    Arc::new(move || {
+        let models = registry.states().filter_map(|(name, state)| match state {
+            State::Ready(_) => None,
+            State::Loading => Some(format!("model {name} is loading")),
+            State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
+        });
+        models.chain(draining.borrow().then(|| "draining".to_owned())).collect()
+    })
+}

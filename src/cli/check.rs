@@ -1,0 +1,103 @@
+//! `podium check`: what is wrong, before anybody depends on it.
+//!
+//! Validates the file, reaches the cluster, loads the models, and shows for each rule what the model would see of its index and
+//! how long a window would take.
+
+mod report;
+mod sample;
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use rerank_plugin::Silent;
+use tokio::{runtime, task};
+
+use self::report::{Cluster, Model, Report};
+use super::{WRONG, progress};
+use crate::{
+    app,
+    body::{self, Collected, collect_capped},
+    config::{self, Config, Environment},
+    inference::Reranker,
+    models::{Surroundings, load_now},
+    upstream::Upstream,
+};
+
+/// Checks `file` and says so to people.
+pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = config::load(file)?;
+    let surroundings = app::surroundings(&config, Environment::read(), Arc::new(progress::Bar::default()));
+    let report = checked(file, config, surroundings)?;
+    write!(io::stdout(), "{report}")?;
+    Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks `file` and says so to programs: one JSON object on the standard output, whatever was found.
+pub(super) fn run_json(file: &Path) -> anyhow::Result<ExitCode> {
+    let (report, code) = match config::load(file) {
+        Ok(config) => {
+            let surroundings = app::surroundings(&config, Environment::read(), Arc::new(Silent));
+            let report = checked(file, config, surroundings)?;
+            let code = if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            (report, code)
+        }
+        Err(found) => (Report::of_problems(file, found.problems), ExitCode::from(WRONG)),
+    };
+    writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)?;
+    Ok(code)
+}
+
+fn checked(file: &Path, config: Config, surroundings: Surroundings) -> anyhow::Result<Report> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
+    let report = runtime.block_on(check(file, Arc::new(config), surroundings));
+    runtime.shutdown_background();
+    report
+}
+
+async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> anyhow::Result<Report> {
+    let upstream = Upstream::new(&config.upstream)?;
+    let mut report = Report::of_problems(file, Vec::new());
+    report.cluster = Some(reach(&upstream).await);
+    let mut loaded = Vec::new();
+    for model in config.models.values() {
+        let started = Instant::now();
+        let (model, rules, around) = (Arc::clone(model), config.rules.clone(), surroundings.clone());
+        let name = Arc::clone(&model.name);
+        let found = task::spawn_blocking(move || load_now(&model, &rules, &around)).await?;
+        report.models.push(Model::new(&name, started.elapsed(), found.as_ref()));
+        loaded.extend(found.map(Arc::new));
+    }
+    for rule in &config.rules {
+        let reranker = loaded.iter().find(|reranker: &&Arc<Reranker>| reranker.name() == &rule.model);
+        let checker = sample::Checker { upstream: &upstream, rule, digester: &surroundings.digester, cap: config.limits.max_inspected_body };
+        report.rules.push(checker.check(reranker.map(Arc::as_ref)).await);
+    }
+    Ok(report)
+}
+
+/// Asks the cluster who it is.
+async fn reach(upstream: &Upstream) -> Cluster {
+    match ask(upstream, Method::GET, "/", "", 1 << 20).await {
+        Ok((status, text)) => Cluster::answered(status, &text),
+        Err(error) => Cluster::silent(&error),
+    }
+}
+
+/// Sends one small request of our own and returns its answer's status and text, at most `cap` bytes.
+async fn ask(upstream: &Upstream, method: Method, target: &str, json: &str, cap: usize) -> anyhow::Result<(StatusCode, Bytes)> {
+    let request = Request::builder().method(method).uri(target).header(header::CONTENT_TYPE, "application/json");
+    let request = request.header(header::CONTENT_LENGTH, json.len()).body(body::full(json.to_owned()))?;
+    let (head, body) = upstream.send(request).await?.into_parts();
+    match collect_capped(body, cap).await.map_err(anyhow::Error::from_boxed)? {
+        Collected::Whole(text) => Ok((head.status, text)),
+        Collected::TooLarge(_) => anyhow::bail!("the answer is larger than max-inspected-body ({cap} bytes)"),
+    }
+}

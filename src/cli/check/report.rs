@@ -1,0 +1,155 @@
+//! What a check found, for people and for programs.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::{
+    config::Problem,
+    es::json,
+    inference::Reranker,
+    models::StartError,
+};
+
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    file: PathBuf,
+    problems: Vec<Problem>,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) models: Vec<Model>,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// Whether the cluster answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Cluster {
+    reached: bool,
+    says: String,
+}
+
+/// Whether a model is there.
+#[derive(Debug, Serialize)]
+pub(super) struct Model {
+    name: String,
+    loaded: bool,
+    seconds: f64,
+    says: String,
+}
+
+/// What a rule would do.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Rule {
+    /// Its place in the file, from 0.
+    pub(super) number: usize,
+    /// The index expression that was asked.
+    pub(super) index: String,
+    /// Hits that were looked at, and those that have text.
+    pub(super) hits: usize,
+    pub(super) with_text: usize,
+    /// What the model sees of the first ones, shortened.
+    pub(super) texts: Vec<String>,
+    /// Predicted milliseconds of a whole window, without and with cached vectors.
+    pub(super) cold_ms: Option<f64>,
+    pub(super) warm_ms: Option<f64>,
+    pub(super) timeout_ms: f64,
+    /// What deserves a look.
+    pub(super) warnings: Vec<String>,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Returns a report of a file with these problems, before anything else was looked at.
+    pub(super) fn of_problems(file: &Path, problems: Vec<Problem>) -> Self {
+        Self { file: file.to_owned(), problems, cluster: None, models: Vec::new(), rules: Vec::new() }
+    }
+
+    /// Returns whether everything that a search needs is there. Warnings of rules are only worth a look.
+    pub(super) fn is_fine(&self) -> bool {
+        self.problems.is_empty() && self.cluster.as_ref().is_none_or(|cluster| cluster.reached) && self.models.iter().all(|model| model.loaded)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}: no problems", self.file.display())?;
+        if let Some(Cluster { reached, says }) = &self.cluster {
+            writeln!(formatter, "cluster: {}{says}", if *reached { "" } else { "NOT REACHED: " })?;
+        }
+        for Model { name, loaded, says, seconds } in &self.models {
+            writeln!(formatter, "model {name}: {}{says} ({seconds:.1} s)", if *loaded { "" } else { "NOT LOADED: " })?;
+        }
+        self.rules.iter().try_for_each(|rule| write!(formatter, "{rule}"))
+    }
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    pub(super) fn answered(status: StatusCode, text: &[u8]) -> Self {
+        let version = std::str::from_utf8(text).ok().and_then(version);
+        Self { reached: true, says: version.unwrap_or_else(|| format!("answers {status}")) }
+    }
+
+    pub(super) fn silent(error: &anyhow::Error) -> Self {
+        Self { reached: false, says: format!("{error:#}; check upstream.nodes, and upstream.tls for https") }
+    }
+}
+
+/// Returns the product and its version, from the answer to `GET /`.
+fn version(text: &str) -> Option<String> {
+    let root = json::object(text).ok()?;
+    let version = json::object(root.get("version")?.get()).ok()?;
+    let number = json::string(version.get("number")?)?;
+    let product = version.get("distribution").and_then(json::string).unwrap_or("elasticsearch".into());
+    Some(format!("{product} {number}"))
+}
+
+// === impl Model ===
+
+impl Model {
+    pub(super) fn new(name: &str, took: Duration, loaded: Result<&Reranker, &StartError>) -> Self {
+        let says = match loaded {
+            Ok(reranker) => {
+                let card = reranker.card();
+                let unit = reranker.unit().map_or_else(String::new, |unit| format!(", unit {unit:.2}"));
+                format!("{}, {} tokens, fingerprint {}{unit}", card.kind, card.max_tokens, card.fingerprint)
+            }
+            Err(error) => error.to_string(),
+        };
+        Self { name: name.to_owned(), loaded: loaded.is_ok(), seconds: took.as_secs_f64(), says }
+    }
+}
+
+// === impl Rule ===
+
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, index, hits, with_text, texts, cold_ms, warm_ms, timeout_ms, warnings } = self;
+        writeln!(formatter, "rules[{number}] on {index}: {with_text} of {hits} hits have text")?;
+        texts.iter().try_for_each(|text| writeln!(formatter, "    {text}"))?;
+        if let (Some(cold), Some(warm)) = (cold_ms, warm_ms) {
+            writeln!(formatter, "  a window takes about {cold:.0} ms cold, {warm:.0} ms warm; timeout {timeout_ms:.0} ms")?;
+        }
+        warnings.iter().try_for_each(|warning| writeln!(formatter, "  warning: {warning}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn the_cluster_says_who_it_is() {
+        let opensearch = r#"{"name":"n","version":{"distribution":"opensearch","number":"3.8.0"}}"#;
+        assert_eq!(version(opensearch).as_deref(), Some("opensearch 3.8.0"));
+        assert_eq!(version(r#"{"version":{"number":"9.5.3"}}"#).as_deref(), Some("elasticsearch 9.5.3"));
+        assert_eq!(version("<html>"), None);
+    }
+}

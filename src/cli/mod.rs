@@ -1,0 +1,68 @@
+//! The command line: one file per subcommand, and how a failure becomes an exit code.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Problems;
+
+mod check;
+mod progress;
+mod serve;
+
+/// Reranks the searches of Elasticsearch and OpenSearch clients with a neural model.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "podium", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Stands between the clients and the cluster until it is told to stop.
+    Serve {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Says what is wrong with a configuration and what it depends on.
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Writes JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct ConfigFile {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "podium.toml")]
+    config: PathBuf,
+}
+
+/// Wrong usage (clap's own code for it) or configuration.
+const WRONG: u8 = 2;
+
+// === impl Cli ===
+
+impl Cli {
+    /// Runs the command; returns 0 when all is fine, 1 when it failed, 2 when the configuration is wrong.
+    pub fn run(self) -> ExitCode {
+        let ended = match self.command {
+            Command::Serve { file } => serve::run(&file.config),
+            Command::Check { file, json: false } => check::run(&file.config),
+            Command::Check { file, json: true } => check::run_json(&file.config),
+        };
+        ended.unwrap_or_else(|error| {
+            // With the terminal gone there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::from(if error.is::<Problems>() { WRONG } else { 1 })
+        })
+    }
+}

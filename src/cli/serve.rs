@@ -1,0 +1,47 @@
+//! `podium serve`: from the configuration to the running gateway.
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::info;
+
+use super::progress;
+use crate::{
+    app::App,
+    config::{self, Config, Environment},
+    telemetry,
+};
+
+/// Runs the gateway that `file` describes until it is told to stop; ends at once when the file is wrong.
+pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = config::load(file)?;
+    let environment = Environment::read();
+    telemetry::start(environment.log.as_deref())?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
+    runtime.block_on(serve(config, environment))?;
+    // A model that hangs must not keep the program from ending.
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, environment: Environment) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let nodes = config.upstream.nodes.len();
+    let rules = config.rules.len();
+    let app = App::bind(config, environment, Arc::new(progress::Logged)).await?;
+    info!(address = %app.address()?, admin = %app.admin_address()?, nodes, rules, "serving");
+    app.serve(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+    .await;
+    info!("drained");
+    Ok(())
+}

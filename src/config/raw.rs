@@ -1,0 +1,207 @@
+//! The file as it is written: its keys, their types, and the defaults of those that stand alone.
+//!
+//! What takes more than one key to judge belongs to `validate`; the keys of a rule belong to `raw_rule`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use http::{Uri, uri::Scheme};
+
+use super::{
+    Cache, Kind, Limits, Listener, Model, Node, Upstream, UpstreamTls,
+    raw_rule::RawRule,
+    reader::{Given, Item, Reported, Table, duration, size, whole, word},
+};
+
+/// The longest duration that is taken: longer ones are slips.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// One file.
+pub(super) struct RawFile<'f> {
+    pub(super) listener: Listener,
+    pub(super) listener_address: Given<'f, SocketAddr>,
+    pub(super) admin_address: Given<'f, SocketAddr>,
+    pub(super) upstream: Upstream,
+    pub(super) limits: Limits,
+    pub(super) cache: Cache,
+    pub(super) models: Vec<Model>,
+    pub(super) defaults: RawRule<'f>,
+    pub(super) rules: Vec<RawRule<'f>>,
+}
+
+// === impl RawFile ===
+
+impl<'f> RawFile<'f> {
+    /// Reads the whole file; `kinds` are the kinds of models that there are.
+    pub(super) fn read(file: &mut Table<'f>, kinds: &[Kind]) -> Self {
+        let (listener, listener_address) = file.section("listener", &["tls"], listener);
+        let rules = file.read("rules", |item| {
+            item.each("must be rules, each under its own [[rules]]", |rule| rule.table(RawRule::LATER, RawRule::read_rule))
+        });
+        let models = file.read("models", |item| {
+            let models = item.entries("must be tables, each under its own [models.NAME]")?;
+            Ok(models.into_iter().filter_map(|(name, written)| model(name, &written, kinds).ok()).collect())
+        });
+        Self {
+            listener,
+            listener_address,
+            admin_address: file.section("admin", &["token"], |admin| admin.read("address", Item::address)),
+            upstream: file.section("upstream", &["response-timeout", "credentials"], upstream),
+            limits: file.section("limits", &["inspected-memory", "max-concurrent-searches"], limits),
+            cache: file.section("cache", &["scores", "scores-scope", "answers", "vectors-file"], cache),
+            models: models.or(Vec::new()),
+            defaults: file.section("defaults", RawRule::LATER, RawRule::read_defaults),
+            rules: rules.or(Vec::new()),
+        }
+    }
+}
+
+fn listener<'f>(table: &mut Table<'f>) -> (Listener, Given<'f, SocketAddr>) {
+    let address = table.read("address", Item::address);
+    let listener = Listener {
+        address: address.get().copied().unwrap_or(loopback(9280)),
+        drain_timeout: table.read("drain-timeout", duration(Duration::ZERO..=LONGEST)).or(Duration::from_secs(10)),
+        header_timeout: table.read("header-timeout", timeout).or(Duration::from_secs(10)),
+        idle_timeout: table.read("idle-timeout", timeout).or(Duration::from_secs(75)),
+        max_header_bytes: table.read("max-header-bytes", size(8 * KIB..=16 * MIB)).or(64 * KIB) as usize,
+        max_connections: table.read("max-connections", whole(1..=1_000_000)).or(10_000) as usize,
+    };
+    (listener, address)
+}
+
+fn upstream(table: &mut Table<'_>) -> Upstream {
+    let nodes = table.read("nodes", nodes);
+    Upstream {
+        nodes: nodes.required("write the addresses of the cluster, such as [\"http://127.0.0.1:9200\"]").unwrap_or_default(),
+        connect_timeout: table.read("connect-timeout", timeout).or(Duration::from_secs(1)),
+        tls: table.section("tls", &["certificate", "key"], |tls| UpstreamTls {
+            ca: tls.read("ca", Item::name).optional().map(PathBuf::from),
+            verify: tls.read("verify", Item::flag).or(true),
+        }),
+    }
+}
+
+fn limits(table: &mut Table<'_>) -> Limits {
+    Limits { max_inspected_body: table.read("max-inspected-body", size(KIB..=2 * GIB)).or(16 * MIB) as usize }
+}
+
+fn cache(table: &mut Table<'_>) -> Cache {
+    Cache {
+        vectors: table.read("vectors", size(0..=u64::MAX)).or(GIB),
+        page_memory: table.read("page-memory", duration(Duration::ZERO..=LONGEST)).or(Duration::from_secs(60)),
+    }
+}
+
+fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
+    const LATER: &[&str] =
+        &["device", "dtype", "load", "control-tokens", "chunking", "protocol", "endpoints", "model", "token", "batch", "tls"];
+    // The name travels in `Rerank-Status` and in metrics.
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
+        return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
+    }
+    item.table(LATER, |table| {
+        let kind = table.read("kind", |written| kind(written, kinds));
+        let source = table.read("source", source);
+        let loads = kind.get().is_none_or(|kind| kind.loads);
+        let missing = "write a hub name such as \"owner/name\", or a folder such as \"./model\"";
+        let source = if loads { source.required(missing).ok() } else { source.optional() };
+        Model {
+            name: Arc::from(name),
+            kind: kind.optional().map(|kind| kind.name.to_owned()).filter(|kind| kind != "auto"),
+            source,
+            revision: table.read("revision", Item::name).or("main".to_owned()),
+            threads: table.read("threads", whole(1..=1024)).optional().map_or_else(spare_cores, |threads| threads as usize),
+            max_tokens: table.read("max-tokens", whole(8..=131_072)).optional(),
+            batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
+            max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
+            sha256: table.read("sha256", sha256).optional(),
+        }
+    })
+}
+
+fn kind(item: &Item<'_>, kinds: &[Kind]) -> Result<Kind, Reported> {
+    const LATER: [&str; 4] = ["cross-encoder", "qwen3", "qwen3-vl", "remote"];
+    if LATER.contains(&item.text("must be a string")?) {
+        return Err(item.refuse("not supported by this version"));
+    }
+    let words: Vec<_> = kinds.iter().map(|kind| (kind.name, *kind)).collect();
+    word(&words)(item)
+}
+
+/// A folder, `pypi:name`, or a name on the hub.
+fn source(item: &Item<'_>) -> Result<String, Reported> {
+    let remedy = "must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"";
+    let text = item.text(remedy)?;
+    let plain =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) && !part.trim_matches('.').is_empty();
+    let named = text.strip_prefix("pypi:").map_or_else(|| text.split('/').count() <= 2 && text.split('/').all(plain), plain);
+    let folder = text.starts_with("./") || text.starts_with('/');
+    if named || folder { Ok(text.to_owned()) } else { Err(item.refuse(remedy)) }
+}
+
+fn sha256(item: &Item<'_>) -> Result<String, Reported> {
+    let remedy = "must be 64 hexadecimal digits";
+    let text = item.text(remedy)?;
+    let right = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if right { Ok(text.to_ascii_lowercase()) } else { Err(item.refuse(remedy)) }
+}
+
+fn nodes(list: &Item<'_>) -> Result<Vec<Node>, Reported> {
+    let mut known = Vec::new();
+    list.each("must be an array of addresses, such as [\"http://127.0.0.1:9200\"]", |item| {
+        let node = node(item)?;
+        if known.contains(&node) {
+            return Err(item.refuse("stands twice"));
+        }
+        known.push(node.clone());
+        Ok(node)
+    })
+}
+
+fn node(item: &Item<'_>) -> Result<Node, Reported> {
+    let text = item.text("must be a string")?;
+    if text.contains('@') {
+        return Err(item.refuse_unseen("must not hold a user name or password; a client's own credentials travel unchanged"));
+    }
+    if text.contains(['?', '#']) {
+        return Err(item.refuse_unseen("must end with the path: no query and no fragment"));
+    }
+    parsed_node(text).ok_or_else(|| item.refuse("must be an http or https address, such as \"http://127.0.0.1:9200\""))
+}
+
+fn parsed_node(text: &str) -> Option<Node> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
+    let has_port = authority.as_str() != authority.host();
+    if has_port && authority.port_u16().is_none_or(|port| port == 0) {
+        return None;
+    }
+    let tls = match uri.scheme()? {
+        scheme if *scheme == Scheme::HTTPS => true,
+        scheme if *scheme == Scheme::HTTP => false,
+        _ => return None,
+    };
+    Some(Node { tls, authority: authority.clone(), prefix: uri.path().trim_end_matches('/').to_owned() })
+}
+
+/// A duration that must not be nothing.
+pub(super) fn timeout(item: &Item<'_>) -> Result<Duration, Reported> {
+    duration(Duration::from_millis(1)..=LONGEST)(item)
+}
+
+pub(super) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// One core is left to the connections.
+fn spare_cores() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}

@@ -1,0 +1,86 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rerank_plugin::{
+    Deadline, Document, Query,
+    testing::{Behaviour, Fake, conformance},
+};
+
+use super::{Pairs, Reranker, Settings};
+use crate::rerank::Reason;
+
+fn reranker(behaviour: Behaviour, max_queue: usize) -> Reranker {
+    let settings = Settings { name: Arc::from("fake"), batch_tokens: 64, max_queue, measure_unit: false };
+    let pairs = Pairs { queries: Vec::new(), documents: Vec::new() };
+    Reranker::start(Fake(behaviour).loaded(), &settings, &pairs).expect("a thread")
+}
+
+fn search(count: usize) -> (Query, Vec<Document>) {
+    let documents = (0..count).map(|number| conformance::document(&format!("red shoe {number}"))).collect();
+    (conformance::query("red shoe 3"), documents)
+}
+
+async fn score(reranker: &Reranker, count: usize, budget: Duration) -> Result<Vec<Option<f32>>, Reason> {
+    let (query, documents) = search(count);
+    let scores = reranker.score(query, documents, Deadline::after(budget)).await?;
+    Ok(scores.by_document.into_iter().map(|score| score.map(|score| score.order())).collect())
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn every_document_gets_its_own_score() {
+    let scores = score(&reranker(Behaviour::Overlap, 100), 5, LONG).await.expect("scored");
+    assert_eq!(scores, [Some(2.0 / 3.0), Some(2.0 / 3.0), Some(2.0 / 3.0), Some(1.0), Some(2.0 / 3.0)]);
+}
+
+#[tokio::test]
+async fn documents_are_scored_best_hit_first() {
+    let scores = score(&reranker(Behaviour::Reverse, 100), 40, LONG).await.expect("scored");
+    assert!(scores.iter().enumerate().all(|(place, score)| *score == Some(place as f32 + 1.0)), "{scores:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_misbehaves_costs_the_search_nothing_but_its_order() {
+    for behaviour in [Behaviour::Panic, Behaviour::Nan, Behaviour::WrongCount, Behaviour::Broken] {
+        let model = reranker(behaviour, 100);
+        for _ in 0..2 {
+            assert_eq!(score(&model, 3, LONG).await, Err(Reason::ModelError), "{behaviour:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn case_1_and_2_the_search_is_answered_at_its_deadline() {
+    for behaviour in [Behaviour::Hang, Behaviour::FixedCost(Duration::from_secs(5))] {
+        let model = reranker(behaviour, 100);
+        let started = Instant::now();
+        assert_eq!(score(&model, 3, Duration::from_millis(50)).await, Err(Reason::Timeout), "{behaviour:?}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{behaviour:?}");
+    }
+}
+
+#[tokio::test]
+async fn work_for_a_search_that_was_answered_stops() {
+    let model = reranker(Behaviour::FixedCost(Duration::from_millis(20)), 1000);
+    assert_eq!(score(&model, 500, Duration::from_millis(100)).await, Err(Reason::Timeout));
+    assert!(score(&model, 2, Duration::from_secs(5)).await.is_ok(), "500 documents would take 10 s");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    assert_eq!(score(&reranker(Behaviour::Overlap, 4), 5, LONG).await, Err(Reason::QueueFull));
+}
+
+#[tokio::test]
+async fn the_unit_is_the_distance_of_matched_from_unmatched_pairs() {
+    let texts = ["red shoe", "history of shipping"];
+    let pairs = || Pairs { queries: texts.map(conformance::query).into(), documents: texts.map(conformance::document).into() };
+    let settings = Settings { name: Arc::from("fake"), batch_tokens: 64, max_queue: 9, measure_unit: true };
+    let unit = |behaviour| Reranker::start(Fake(behaviour).loaded(), &settings, &pairs()).expect("a thread").unit();
+    assert_eq!(unit(Behaviour::Overlap), Some(1.0));
+    assert_eq!(unit(Behaviour::Identity), None, "it cannot tell them apart");
+    assert_eq!(unit(Behaviour::Panic), None);
+}

@@ -1,0 +1,207 @@
+//! Keeps the pages of one search in one order: the first page's window is remembered, later pages follow it, and
+//! concurrent firsts share one computation.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, header};
+use moka::sync::Cache;
+use rerank_plugin::{Digest128, Score};
+use tokio::sync::watch;
+
+use crate::rerank::{Digester, Outcome};
+
+const PINS: u64 = 10_000;
+
+/// Headers that differ between the pages of one client without telling who it is or what it may see.
+const IGNORED: [HeaderName; 6] =
+    [header::CONTENT_LENGTH, header::CONNECTION, header::ACCEPT_ENCODING, header::USER_AGENT, header::TE, header::EXPECT];
+const IGNORED_BY_NAME: [&str; 5] = ["x-opaque-id", "traceparent", "tracestate", "x-elastic-client-meta", "x-request-id"];
+
+/// One search's window as it was shown.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// What the first page said.
+    pub outcome: Outcome,
+    /// The window's hits in the order shown; empty in the engine's order.
+    pub hits: Vec<PinnedHit>,
+}
+
+/// One hit of a pinned window.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedHit {
+    /// Of its index and id.
+    pub name: Digest128,
+    /// Its `_score` as shown.
+    pub presented: f64,
+    /// The model's score, if it has one.
+    pub rerank: Option<Score>,
+}
+
+/// The pins of one gateway.
+#[derive(Clone)]
+pub struct Pins {
+    kept: Cache<Digest128, Arc<Pin>>,
+    flights: Arc<Mutex<Flights>>,
+}
+
+type Flights = HashMap<Digest128, watch::Receiver<Option<Arc<Pin>>>>;
+
+/// Whose part it is to compute a window.
+pub enum Turn {
+    /// Somebody else's: this is what came of it.
+    Follow(Arc<Pin>),
+    /// The caller's.
+    Lead(Lead),
+}
+
+/// The right to compute a window. Dropped unfinished, it goes to whoever waits.
+pub struct Lead {
+    key: Digest128,
+    pins: Pins,
+    sender: watch::Sender<Option<Arc<Pin>>>,
+}
+
+/// Returns the name of a search: who asks (all headers but a few that tell nothing), and all that it asks but the page.
+pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> Digest128 {
+    let telling = headers.iter().filter(|(name, _)| !IGNORED.contains(name) && !IGNORED_BY_NAME.contains(&name.as_str()));
+    let mut sorted: Vec<(&str, &[u8])> = telling.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    let start = digester.start().piece(subject);
+    sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value)).finish()
+}
+
+// === impl Pins ===
+
+impl Pins {
+    /// Returns no pins; each is kept for `memory`.
+    pub fn new(memory: Duration) -> Self {
+        Self { kept: Cache::builder().max_capacity(PINS).time_to_live(memory).build(), flights: Arc::default() }
+    }
+
+    /// Returns the pin of a search, for its later pages.
+    pub fn get(&self, key: Digest128) -> Option<Arc<Pin>> {
+        self.kept.get(&key)
+    }
+
+    /// Keeps a first page's order.
+    pub fn put(&self, key: Digest128, pin: Pin) -> Arc<Pin> {
+        let pin = Arc::new(pin);
+        self.kept.insert(key, Arc::clone(&pin));
+        pin
+    }
+
+    /// Waits for a computation that is under way, or returns the right to compute. A first page never follows the past.
+    pub async fn turn(&self, key: Digest128, first_page: bool) -> Turn {
+        loop {
+            let mut flight = match self.board(key, first_page) {
+                Ok(turn) => return turn,
+                Err(flight) => flight,
+            };
+            if let Ok(landed) = flight.wait_for(Option::is_some).await
+                && let Some(pin) = landed.clone()
+            {
+                return Turn::Follow(pin);
+            }
+        }
+    }
+
+    fn board(&self, key: Digest128, first_page: bool) -> Result<Turn, watch::Receiver<Option<Arc<Pin>>>> {
+        let mut flights = self.flights();
+        if let Some(pin) = self.get(key).filter(|_| !first_page) {
+            return Ok(Turn::Follow(pin));
+        }
+        if let Some(flight) = flights.get(&key) {
+            return Err(flight.clone());
+        }
+        let (sender, receiver) = watch::channel(None);
+        flights.insert(key, receiver);
+        Ok(Turn::Lead(Lead { key, pins: self.clone(), sender }))
+    }
+
+    fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Lead ===
+
+impl Lead {
+    /// Hands the window to all who wait, and keeps it.
+    pub fn finish(self, pin: Pin) -> Arc<Pin> {
+        let pin = self.pins.put(self.key, pin);
+        self.sender.send_replace(Some(Arc::clone(&pin)));
+        pin
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.pins.flights().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderValue};
+    use rerank_plugin::Digest128;
+
+    use super::{Pin, Pins, Turn, name_search};
+    use crate::rerank::{Digester, Outcome, Reason};
+
+    const KEY: Digest128 = Digest128(7);
+
+    fn pin() -> Pin {
+        Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }
+    }
+
+    fn pins() -> Pins {
+        Pins::new(Duration::from_secs(60))
+    }
+
+    #[tokio::test]
+    async fn concurrent_firsts_share_one_computation() {
+        let pins = pins();
+        let Turn::Lead(lead) = pins.turn(KEY, true).await else { panic!("the first leads") };
+        let (_, followed) = tokio::join!(async { lead.finish(pin()) }, pins.turn(KEY, true));
+        assert!(matches!(followed, Turn::Follow(_)));
+        assert!(matches!(pins.turn(KEY, true).await, Turn::Lead(_)), "a later first page is computed afresh");
+    }
+
+    #[tokio::test]
+    async fn a_follower_takes_over_when_the_leader_goes_away() {
+        let pins = pins();
+        let Turn::Lead(lead) = pins.turn(KEY, true).await else { panic!("the first leads") };
+        let (_, followed) = tokio::join!(async { drop(lead) }, pins.turn(KEY, false));
+        assert!(matches!(followed, Turn::Lead(_)));
+    }
+
+    #[tokio::test]
+    async fn later_pages_follow_what_was_kept() {
+        let pins = pins();
+        pins.put(KEY, pin());
+        assert!(matches!(pins.turn(KEY, false).await, Turn::Follow(_)));
+        let forgetful = Pins::new(Duration::ZERO);
+        forgetful.put(KEY, pin());
+        assert!(matches!(forgetful.turn(KEY, false).await, Turn::Lead(_)));
+    }
+
+    #[test]
+    fn case_16_another_identity_is_another_search() {
+        let digester = Digester::new();
+        let named = |pairs: &[(&'static str, &'static str)]| {
+            let headers: HeaderMap = pairs.iter().map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value))).collect();
+            name_search(&digester, &headers, b"subject")
+        };
+        let bob = named(&[("authorization", "bob"), ("x-opaque-id", "1")]);
+        assert_eq!(bob, named(&[("x-opaque-id", "2"), ("authorization", "bob")]));
+        assert_ne!(bob, named(&[("authorization", "eve")]));
+        assert_ne!(bob, named(&[]));
+        assert_ne!(name_search(&digester, &HeaderMap::new(), b"one"), name_search(&digester, &HeaderMap::new(), b"other"));
+    }
+}

@@ -1,0 +1,486 @@
+//! Decides whether a search is reranked, and if so: which page, how many hits, which query text, and where the texts are read.
+//!
+//! Pure; the rewrite itself is [`widen`](super::widen)'s.
+
+use std::collections::HashMap;
+
+use crate::{
+    config::{QueryFrom, Rule, Several},
+    es::{
+        allow_list,
+        json::{self, Object},
+        media, pointer,
+        query_syntax::{self, Dialect},
+        query_text::{Flaw, MOST_TEXT, Survey},
+        reading::{self, NoReading},
+        request::{self, MAX_RESULT_WINDOW, Request, Unreadable},
+        url::Params,
+    },
+    rerank::Reason,
+};
+
+pub use crate::es::{query_text::FoundText, reading::Reading, request::Page};
+
+/// Parameters that a rewrite puts into the body.
+pub(super) const MOVED: [&str; 4] = ["from", "size", "source", "source_content_type"];
+
+/// What the client sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Search<'a> {
+    /// The path as written.
+    pub path: &'a str,
+    /// What stands behind the `?`, as written.
+    pub query: Option<&'a str>,
+    /// `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// `Accept`.
+    pub accept: Option<&'a str>,
+    /// The decoded body, empty where there is none.
+    pub body: &'a [u8],
+}
+
+/// What earlier answers taught about searches of this kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// A whole `_source` has no text: ask for `fields`.
+    pub read_fields: bool,
+    /// How many hits fit under the cap.
+    pub most_hits: Option<usize>,
+}
+
+/// How one search is reranked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchPlan {
+    /// The page that the client gets.
+    pub page: Page,
+    /// How many hits the engine is asked for, from the first.
+    pub fetch: usize,
+    /// How many of them may move; at most `fetch`.
+    pub ranked: usize,
+    /// What the model is asked.
+    pub query_text: FoundText,
+    /// Where the texts stand in the hits.
+    pub reading: Reading,
+    /// Bytes that are the same for all pages of one search and differ between searches.
+    pub pin_subject: Vec<u8>,
+}
+
+/// Returns how `search` is reranked by `rule`, or why it is not.
+///
+/// # Errors
+/// The reason; one that says more goes before [`Reason::Unsupported`].
+pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPlan, Reason> {
+    let request = read(search)?;
+    let body = request.body()?;
+    refuse_other_orders(&request.params, &body)?;
+    let page = request::page(&request.params, &body)?;
+    if page.size == 0 {
+        return Err(Reason::NoPage);
+    }
+    let (rescore_queries, rescore_window) = request::rescorers(&body)?;
+    let window = rule.window.min(rescore_window.unwrap_or(MAX_RESULT_WINDOW)).min(MAX_RESULT_WINDOW);
+    let fetch = fetch(page, window, hints)?;
+
+    let mut survey = Survey::new(rule.query.filters);
+    rescore_queries.into_iter().chain(body.get("post_filter")).for_each(|query| survey.aside(query));
+    if let Some(query) = body.get("query") {
+        survey.wanted("query", query);
+    }
+    let leaves = survey.texts()?;
+    if !is_on_allow_list(&request.params, &body) {
+        return Err(Reason::Unsupported);
+    }
+    let names = rule.fields.iter().map(|field| &field.name);
+    let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
+    let query_text = query_text(rule, &request.params, &body, leaves).ok_or(Reason::NoQueryText)?;
+    if query_text.text.len() > MOST_TEXT {
+        return Err(Reason::Unsupported);
+    }
+    let pin_subject = pin_subject(search.path, &request.params, &body);
+    Ok(SearchPlan { page, fetch, ranked: window.min(fetch), query_text, reading, pin_subject })
+}
+
+fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
+    media::check(search.content_type, search.accept, !search.body.is_empty())?;
+    let request = Request::read(search.query, search.body)?;
+    let in_url = request.params.get("source_content_type");
+    let is_json = in_url.is_none_or(|media_type| media::check(Some(media_type), Some(media_type), true).is_ok());
+    if is_json && request.params.get("format").is_none() { Ok(request) } else { Err(Reason::NotJson) }
+}
+
+fn refuse_other_orders(params: &Params<'_>, body: &Object<'_>) -> Result<(), Reason> {
+    if params.get("scroll").is_some() || body.get("search_after").is_some() || body.get("slice").is_some() {
+        return Err(Reason::Cursor);
+    }
+    if request::is_by_score(params, body) { Ok(()) } else { Err(Reason::Sorted) }
+}
+
+/// Returns how many hits to ask for: the window, or the page where that ends behind it.
+fn fetch(page: Page, window: usize, hints: &Hints) -> Result<usize, Reason> {
+    if page.from >= window {
+        return Err(Reason::BeyondWindow);
+    }
+    let end = page.from.saturating_add(page.size);
+    if end > MAX_RESULT_WINDOW {
+        return Err(Reason::Unsupported);
+    }
+    Ok(end.max(window.min(hints.most_hits.unwrap_or(window))))
+}
+
+fn is_on_allow_list(params: &Params<'_>, body: &Object<'_>) -> bool {
+    params.names().all(allow_list::allows_param) && body.entries().iter().all(|(key, value)| allow_list::allows_entry(key, value))
+}
+
+/// Returns the query text by precedence: where the rule says, the URL's `q` (which replaces the body's query), the query's leaves.
+fn query_text(rule: &Rule, params: &Params<'_>, body: &Object<'_>, leaves: Vec<FoundText>) -> Option<FoundText> {
+    let named = match &rule.query.from {
+        QueryFrom::Auto => None,
+        QueryFrom::Pointer(at) => pointer::find(body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
+        QueryFrom::UrlParam(name) => from_url(params, name),
+    };
+    named.or_else(|| if params.get("q").is_some() { from_url(params, "q") } else { settle(leaves, rule.query.several) })
+}
+
+fn from_url(params: &Params<'_>, name: &str) -> Option<FoundText> {
+    let value = params.get(name)?;
+    let at = format!("?{name}");
+    if name == "q" { FoundText::new(&query_syntax::words(value, Dialect::Lucene), &at) } else { FoundText::new(value, &at) }
+}
+
+/// Returns the one text that stands for all that were found.
+fn settle(found: Vec<FoundText>, several: Several) -> Option<FoundText> {
+    let mut places = HashMap::new();
+    let mut distinct: Vec<(usize, FoundText)> = Vec::new();
+    for text in found {
+        let place = *places.entry(text.text.clone()).or_insert(distinct.len());
+        match distinct.get_mut(place) {
+            Some((count, _)) => *count += 1,
+            None => distinct.push((1, text)),
+        }
+    }
+    if several == Several::Bypass && distinct.len() > 1 {
+        return None;
+    }
+    if several == Several::Join {
+        let text = distinct.iter().map(|(_, own)| own.text.as_str()).collect::<Vec<_>>().join(" ");
+        return distinct.into_iter().next().map(|(_, first)| FoundText { text, at: first.at });
+    }
+    let weight = |(count, own): &(usize, FoundText)| (if several == Several::Common { *count } else { 0 }, own.text.chars().count());
+    // Of equals, `max_by_key` takes the last; the first is wanted.
+    distinct.into_iter().rev().max_by_key(weight).map(|(_, best)| best)
+}
+
+fn pin_subject(path: &str, params: &Params<'_>, body: &Object<'_>) -> Vec<u8> {
+    let mut subject = path.to_owned() + &params.without(&MOVED);
+    for (key, value) in body.entries().iter().filter(|(key, _)| key != "from" && key != "size") {
+        // No bare line feed stands in a URL or an escaped key, and a JSON value says itself where it ends: entries cannot run together.
+        subject.push('\n');
+        subject.push_str(&String::from_iter(key.escape_debug()));
+        subject.push('\n');
+        subject.push_str(value.get());
+    }
+    subject.into_bytes()
+}
+
+// === impl Reason ===
+
+impl From<media::Mismatch> for Reason {
+    fn from(mismatch: media::Mismatch) -> Self {
+        match mismatch {
+            media::Mismatch::NotJson => Self::NotJson,
+            media::Mismatch::Versions => Self::Unsupported,
+        }
+    }
+}
+
+impl From<Unreadable> for Reason {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::NotJson => Self::NotJson,
+            Unreadable::NotPlain => Self::Unsupported,
+        }
+    }
+}
+
+impl From<Flaw> for Reason {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Foreign => Self::Unsupported,
+            Flaw::Unseeded => Self::Unstable,
+            Flaw::NotJson => Self::NotJson,
+        }
+    }
+}
+
+impl From<NoReading> for Reason {
+    fn from(missing: NoReading) -> Self {
+        match missing {
+            NoReading::Conflict(_) => Self::FieldConflict,
+            NoReading::NotPlain => Self::Unsupported,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::{path::Path, sync::Arc, time::Duration};
+
+    use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, plan};
+    use crate::{
+        config::{Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
+        rerank::Reason,
+    };
+
+    const MATCH: &str = r#""query":{"match":{"title":"red shoes"}}"#;
+
+    pub(in crate::intercept) fn rule() -> Rule {
+        let field = |name: &str| Field { name: Arc::from(name), label: None, max_tokens: None };
+        Rule {
+            number: 0,
+            index: vec!["*".to_owned()],
+            not_index: Vec::new(),
+            when: When::default(),
+            model: Arc::from("minilm"),
+            fields: vec![field("title"), field("content.text")],
+            query: QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false },
+            window: 100,
+            timeout: Duration::from_millis(300),
+            total_timeout: Duration::from_secs(5),
+            fusion: None,
+            trust: None,
+            score: ScorePolicy::Replace,
+            annotate: false,
+            headers: true,
+        }
+    }
+
+    pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
+        let content_type = (!body.is_empty()).then_some("application/json");
+        Search { path: "/products/_search", query, content_type, accept: None, body: body.as_bytes() }
+    }
+
+    fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
+        let body = format!("{{{entries}}}");
+        plan(&search(Some(query), &body), &rule(), &Hints::default())
+    }
+
+    fn with_match(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
+        planned(query, &format!("{MATCH}{}{entries}", if entries.is_empty() { "" } else { "," }))
+    }
+
+    #[test]
+    fn a_plain_search_is_planned_whole() {
+        let plan = with_match("", "").expect("reranked");
+        assert_eq!((plan.page, plan.fetch, plan.ranked), (Page { from: 0, size: 10 }, 100, 100));
+        assert_eq!(plan.query_text, FoundText { text: "red shoes".to_owned(), at: "/query/match/title".to_owned() });
+        assert_eq!(plan.reading, Reading::Source);
+    }
+
+    #[test]
+    fn case_4_pages_and_the_window() {
+        for (entries, fetch, ranked) in [
+            (r#""size":100"#, 100, 100),
+            (r#""from":45,"size":10"#, 100, 100),
+            (r#""from":95,"size":10"#, 105, 100),
+            (r#""size":1000"#, 1000, 100),
+            (r#""from":99,"size":1"#, 100, 100),
+            (r#""from":0,"size":10000"#, 10_000, 100),
+        ] {
+            let plan = with_match("", entries).expect(entries);
+            assert_eq!((plan.fetch, plan.ranked), (fetch, ranked), "{entries}");
+        }
+        assert_eq!(with_match("", r#""size":0"#).err(), Some(Reason::NoPage));
+        assert_eq!(with_match("", r#""from":100"#).err(), Some(Reason::BeyondWindow));
+        assert_eq!(with_match("", r#""size":10001"#).err(), Some(Reason::Unsupported));
+        assert_eq!(with_match("from=20&size=2", r#""from":1000,"size":0"#).map(|plan| plan.page), Ok(Page { from: 20, size: 2 }));
+    }
+
+    #[test]
+    fn case_21_a_rescorer_bounds_the_window() {
+        let rescore = |window: &str| format!(r#""rescore":{{{window}"query":{{"rescore_query":{{"match":{{"title":"x"}}}}}}}}"#);
+        let first = with_match("", &rescore("")).expect("reranked");
+        assert_eq!((first.fetch, first.ranked, first.query_text.text.as_str()), (10, 10, "red shoes"));
+        let straddling = with_match("", &format!(r#"{},"from":5"#, rescore(""))).expect("reranked");
+        assert_eq!((straddling.fetch, straddling.ranked), (15, 10));
+        let wide = with_match("", &rescore(r#""window_size":500,"#)).expect("reranked");
+        assert_eq!((wide.fetch, wide.ranked), (100, 100));
+        assert_eq!(with_match("from=10", &rescore("")).err(), Some(Reason::BeyondWindow));
+        let random = r#""rescore":{"query":{"rescore_query":{"function_score":{"random_score":{}}}}}"#;
+        assert_eq!(with_match("", random).err(), Some(Reason::Unstable));
+    }
+
+    #[test]
+    fn hints_bound_the_widening_but_never_the_page() {
+        let body = format!(r#"{{{MATCH},"size":20}}"#);
+        for (most_hits, fetch, ranked) in [(None, 100, 100), (Some(50), 50, 50), (Some(3), 20, 20), (Some(1000), 100, 100)] {
+            let plan = plan(&search(None, &body), &rule(), &Hints { read_fields: true, most_hits }).expect("reranked");
+            assert_eq!((plan.fetch, plan.ranked), (fetch, ranked), "{most_hits:?}");
+            assert!(matches!(plan.reading, Reading::Fields { .. }));
+        }
+    }
+
+    #[test]
+    fn every_reason_is_given() {
+        for (query, entries, reason) in [
+            ("", r#""sort":["date"]"#, Reason::Sorted),
+            ("sort=date:asc", "", Reason::Sorted),
+            ("", r#""sort":["date"],"search_after":[1]"#, Reason::Cursor),
+            ("", r#""slice":{"id":0,"max":2}"#, Reason::Cursor),
+            ("scroll=1m", "", Reason::Cursor),
+            ("format=yaml", "", Reason::NotJson),
+            ("", r#""size":0,"knn":{}"#, Reason::NoPage),
+            ("size=0", r#""size":3"#, Reason::NoPage),
+            ("", r#""from":100,"explain":true"#, Reason::BeyondWindow),
+            ("", r#""post_filter":{"function_score":{"random_score":{}}},"collapse":{"field":"a"}"#, Reason::Unstable),
+            ("", r#""_source":false,"script_fields":{"title":{"script":"1"}}"#, Reason::FieldConflict),
+            ("", r#""size":"3""#, Reason::Unsupported),
+            ("", r#""size":-1"#, Reason::Unsupported),
+            ("", r#""from":1.0"#, Reason::Unsupported),
+            ("pretty&pretty", "", Reason::Unsupported),
+            ("", r#""stored_fields":"_none_""#, Reason::Unsupported),
+            ("", r#""post_filter":{"knn":{"field":"v"}}"#, Reason::Unsupported),
+        ] {
+            assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
+        }
+        for key in
+            ["pit", "knn", "retriever", "collapse", "ext", "explain", "profile", "terminate_after", "search_pipeline", "rank", "nonsense"]
+        {
+            assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
+        }
+        for name in [
+            "filter_path=hits",
+            "search_pipeline=x",
+            "explain",
+            "docvalue_fields=a",
+            "stored_fields=a",
+            "sort=_score",
+            "terminate_after=3",
+            "v",
+        ] {
+            assert_eq!(with_match(name, "").err(), Some(Reason::Unsupported), "{name}");
+        }
+        assert_eq!(planned("", r#""query":{"match_all":{}}"#).err(), Some(Reason::NoQueryText));
+        assert_eq!(plan(&search(None, ""), &rule(), &Hints::default()).err(), Some(Reason::NoQueryText));
+        assert_eq!(planned("", &format!("{MATCH},{MATCH}")).err(), Some(Reason::NotJson));
+        assert_eq!(plan(&search(None, "size: 3"), &rule(), &Hints::default()).err(), Some(Reason::NotJson));
+    }
+
+    #[test]
+    fn what_is_on_the_list_is_reranked() {
+        let entries = r#""_source":true,"fields":["x"],"docvalue_fields":["y"],"script_fields":{},"track_total_hits":false,"track_scores":true,
+            "min_score":0.5,"highlight":{},"aggs":{},"aggregations":{},"suggest":{},"timeout":"1s","sort":["_score"],"version":true,
+            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[]"#;
+        let query = "preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
+            &expand_wildcards=open&pretty&human&error_trace&rest_total_hits_as_int=true&typed_keys&timeout=1s&batched_reduce_size=2";
+        assert!(with_match(query, entries).is_ok());
+    }
+
+    #[test]
+    fn case_15_keys_of_other_proxies_have_no_effect() {
+        for key in ["uhost", "uport", "query_prep", "topn", "nboost"] {
+            assert_eq!(with_match(&format!("{key}=1"), "").err(), Some(Reason::Unsupported));
+            assert_eq!(with_match("", &format!(r#""{key}":"x""#)).err(), Some(Reason::Unsupported));
+        }
+    }
+
+    #[test]
+    fn media_types_decide_whether_it_is_json() {
+        let body = format!("{{{MATCH}}}");
+        let vendor = "application/vnd.elasticsearch+json; compatible-with=9";
+        for (content_type, accept, reason) in [
+            (Some(vendor), Some(vendor), None),
+            (Some("application/yaml"), None, Some(Reason::NotJson)),
+            (Some("application/json"), Some("application/cbor"), Some(Reason::NotJson)),
+            (None, None, Some(Reason::NotJson)),
+            (Some("application/json"), Some(vendor), Some(Reason::Unsupported)),
+        ] {
+            let declared = Search { content_type, accept, ..search(None, &body) };
+            assert_eq!(plan(&declared, &rule(), &Hints::default()).err(), reason, "{content_type:?} {accept:?}");
+        }
+        let source = |media_type| format!("source=%7B%7D&q=x&source_content_type={media_type}");
+        assert_eq!(plan(&search(Some(&source("application/yaml")), ""), &rule(), &Hints::default()).err(), Some(Reason::NotJson));
+        assert!(plan(&search(Some(&source("application%2Fjson")), ""), &rule(), &Hints::default()).is_ok());
+    }
+
+    #[test]
+    fn the_query_text_follows_its_precedence() {
+        let text = |from: QueryFrom, query: &str, entries: &str| {
+            let mut rule = rule();
+            rule.query.from = from;
+            let body = format!("{{{entries}}}");
+            plan(&search(Some(query), &body), &rule, &Hints::default()).map(|plan| (plan.query_text.text, plan.query_text.at))
+        };
+        let found = |text: &str, at: &str| Ok((text.to_owned(), at.to_owned()));
+        let pointer = || QueryFrom::Pointer("/query/match/title".to_owned());
+        assert_eq!(text(QueryFrom::Auto, "q=title:%22blue+hat%22", MATCH), found("blue hat", "?q"));
+        assert_eq!(text(QueryFrom::Auto, "q=*", MATCH), Err(Reason::NoQueryText), "q replaces the body's query");
+        assert_eq!(text(pointer(), "q=blue", MATCH), found("red shoes", "/query/match/title"));
+        assert_eq!(text(pointer(), "q=blue", ""), found("blue", "?q"));
+        assert_eq!(text(QueryFrom::UrlParam("preference".to_owned()), "preference=a%20%20b", MATCH), found("a b", "?preference"));
+        assert_eq!(text(QueryFrom::UrlParam("preference".to_owned()), "", MATCH), found("red shoes", "/query/match/title"));
+        let long = format!("q={}", "x".repeat(100_000));
+        assert_eq!(text(QueryFrom::Auto, &long, ""), Err(Reason::Unsupported));
+    }
+
+    #[test]
+    fn several_texts_become_one() {
+        let text = |several: Several, texts: &[&str]| {
+            let mut rule = rule();
+            rule.query.several = several;
+            let leaves: Vec<_> = texts.iter().map(|text| format!(r#"{{"match":{{"a":"{text}"}}}}"#)).collect();
+            let body = format!(r#"{{"query":{{"bool":{{"should":[{}]}}}}}}"#, leaves.join(","));
+            plan(&search(None, &body), &rule, &Hints::default()).ok().map(|plan| plan.query_text.text)
+        };
+        let texts = ["red", "red shoes", " red", "blue shoes now"];
+        for (several, chosen) in [
+            (Several::Common, Some("red")),
+            (Several::Longest, Some("blue shoes now")),
+            (Several::Join, Some("red red shoes blue shoes now")),
+            (Several::Bypass, None),
+        ] {
+            assert_eq!(text(several, &texts).as_deref(), chosen, "{several:?}");
+        }
+        assert_eq!(text(Several::Common, &["ab", "cde", "fgh"]).as_deref(), Some("cde"), "the longest, then the first");
+        assert_eq!(text(Several::Bypass, &["red  shoes", "red shoes"]).as_deref(), Some("red shoes"));
+    }
+
+    #[test]
+    fn pages_of_one_search_share_their_pin_and_other_searches_do_not() {
+        let pin = |query: Option<&str>, body: &str| plan(&search(query, body), &rule(), &Hints::default()).expect("reranked").pin_subject;
+        let body = format!("{{{MATCH}}}");
+        let first = pin(None, &body);
+        assert_eq!(first, pin(Some("from=10"), &format!(r#"{{"size":20, {MATCH},"from":3}}"#)));
+        let source = format!("source={}&source_content_type=application/json&size=5", body.replace(' ', "%20"));
+        assert_eq!(first, pin(Some(&source), ""));
+        for (query, entries) in [(Some("routing=a"), ""), (None, r#","min_score":1"#), (Some("q=red"), "")] {
+            assert_ne!(first, pin(query, &format!("{{{MATCH}{entries}}}")), "{query:?} {entries}");
+        }
+    }
+
+    /// Documented searches and benchmark searches, where the folder that holds them is there.
+    #[test]
+    fn real_searches_are_planned_or_given_a_reason() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let Some(shared) = ["../shared", "../../shared"].map(|way| root.join(way)).into_iter().find(|shared| shared.is_dir()) else {
+            println!("skipped: no ../shared");
+            return;
+        };
+        for (file, least_reranked) in [("data/search-responses/requests.jsonl", 0.2), ("data/rally-bodies/bodies.jsonl", 0.05)] {
+            let lines = std::fs::read_to_string(shared.join(file)).expect(file);
+            let mut outcomes = std::collections::BTreeMap::new();
+            for line in lines.lines() {
+                let record = crate::es::json::object(line).expect("a line of json");
+                let body = record.get("body").map(|body| body.get()).filter(|body| *body != "null").unwrap_or_default();
+                let wish = search(None, body);
+                let outcome = plan(&wish, &rule(), &Hints::default());
+                if let Ok(plan) = &outcome {
+                    super::super::widen::tests::check_untouched(&wish, plan);
+                }
+                *outcomes.entry(outcome.err().map_or("reranked", Reason::as_str)).or_insert(0.0) += 1.0;
+            }
+            println!("{file}: {outcomes:?}");
+            let share = |outcome| outcomes.get(outcome).copied().unwrap_or(0.0) / outcomes.values().sum::<f64>();
+            assert!(share("reranked") > least_reranked && share("not-json") < 0.01, "{outcomes:?}");
+        }
+    }
+}

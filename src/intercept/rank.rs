@@ -1,0 +1,149 @@
+//! Takes an answer's hits to their arrangement: candidates, scores, fusion, or an earlier page's pin.
+
+use std::{collections::HashMap, sync::Arc};
+
+use rerank_plugin::{Deadline, Digest128, Part, Score};
+
+use crate::{
+    config::Rule,
+    es::{hit::Hit, reading::Reading, response::SearchResponse},
+    inference::{Reranker, Scores},
+    intercept::{Gateway, pin::Pin, pin::PinnedHit, plan::SearchPlan},
+    rerank::{
+        Arrangement, Digester, Outcome, Reason, Reranked,
+        arrange::{self, Fused, arrange},
+        candidates::{self, Candidate},
+        fuse::{self, Pair, fuse, fusion_of, presented},
+    },
+};
+
+/// One search, ready to be ranked.
+pub struct Ranking<'a> {
+    /// The gateway's memory and digester.
+    pub gateway: &'a Gateway,
+    /// The search's rule.
+    pub rule: &'a Rule,
+    /// What was planned for it.
+    pub plan: &'a SearchPlan,
+    /// The path that it was sent to, as written.
+    pub path: &'a str,
+    /// The engine's answer.
+    pub response: &'a SearchResponse<'a>,
+}
+
+// === impl Ranking ===
+
+impl Ranking<'_> {
+    /// Scores the window and returns what the first page is to remember; in the engine's order when that fails.
+    pub async fn compute(&self, reranker: Result<Arc<Reranker>, Reason>, deadline: Deadline) -> Pin {
+        let scored = match reranker {
+            Ok(reranker) => self.score(&reranker, deadline).await,
+            Err(reason) => Err(reason),
+        };
+        scored.unwrap_or_else(|reason| Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() })
+    }
+
+    /// Returns the arrangement that a pin asks for: its hits that are still there in its order, new ones behind.
+    pub fn follow(&self, pin: &Pin) -> Arrangement {
+        if pin.hits.is_empty() {
+            return Arrangement::engine_order(self.response.hits.len());
+        }
+        let known: HashMap<Digest128, (usize, &PinnedHit)> =
+            pin.hits.iter().enumerate().map(|(position, hit)| (hit.name, (position, hit))).collect();
+        let last = pin.hits.iter().map(|hit| hit.presented).reduce(f64::min).unwrap_or(0.0);
+        let fused: Vec<Fused> = self
+            .window()
+            .iter()
+            .enumerate()
+            .filter(|(_, hit)| !candidates::is_pinned(hit.score))
+            .map(|(place, hit)| match known.get(&name(&self.gateway.digester, hit)) {
+                Some((position, pinned)) => {
+                    Fused { place, order: -(*position as f64), presented: pinned.presented, rerank: pinned.rerank }
+                }
+                None => Fused { place, order: f64::NEG_INFINITY, presented: last, rerank: None },
+            })
+            .collect();
+        self.arrange(&fused)
+    }
+
+    async fn score(&self, reranker: &Reranker, deadline: Deadline) -> Result<Pin, Reason> {
+        let Self { gateway, rule, plan, .. } = self;
+        if self.response.hits.len() < 2 {
+            return Err(Reason::FewHits);
+        }
+        let candidates = candidates::select(self.window(), &rule.fields, &plan.reading, &gateway.digester);
+        if candidates.is_empty() {
+            if matches!(plan.reading, Reading::Source) {
+                gateway.memory.remember_to_read_fields(self.path, rule);
+            }
+            return Err(Reason::NoText);
+        }
+        let query = gateway.digester.query(vec![Part::text(plan.query_text.text.as_str())]);
+        let documents = candidates.iter().map(|candidate| candidate.document.clone()).collect();
+        let scores = reranker.score(query, documents, deadline).await?;
+        self.fuse(reranker, &candidates, &scores)
+    }
+
+    fn fuse(&self, reranker: &Reranker, candidates: &[Candidate], scores: &Scores) -> Result<Pin, Reason> {
+        let Self { gateway, rule, .. } = self;
+        let scored: Vec<(&Candidate, Score)> =
+            candidates.iter().zip(&scores.by_document).filter_map(|(candidate, score)| Some((candidate, (*score)?))).collect();
+        let pair = |(candidate, rerank): &(&Candidate, Score)| Pair {
+            first_stage: candidate.first_stage,
+            rank: candidate.place,
+            rerank: *rerank,
+        };
+        let pairs: Vec<Pair> = scored.iter().map(pair).collect();
+        let fusion = fusion_of(rule.fusion, reranker.card().scale);
+        let adaptive = fusion == crate::config::Fusion::Adaptive;
+        let trust = if adaptive { rule.trust.unwrap_or(gateway.memory.learn_trust(self.path, rule, &pairs)) } else { 1.0 };
+        let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window: self.window().len() };
+        let finals = fuse(&pairs, &settings).ok_or(if pairs.len() < 2 { Reason::NoText } else { Reason::ModelError })?;
+        let fused: Vec<Fused> = scored
+            .iter()
+            .zip(&finals)
+            .map(|((candidate, rerank), order)| Fused {
+                place: candidate.place,
+                order: *order,
+                presented: presented(fusion, *order, *rerank),
+                rerank: Some(*rerank),
+            })
+            .collect();
+        let outcome = Outcome::Reranked(Reranked {
+            model: Arc::clone(reranker.name()),
+            window: self.window().len(),
+            scored: fused.len(),
+            cached: scores.cached,
+            trust: adaptive.then_some(trust),
+        });
+        Ok(Pin { outcome, hits: self.pin(&fused) })
+    }
+
+    /// Returns the window as it will be shown: every hit's name, with the score that it takes from its neighbours if need be.
+    fn pin(&self, fused: &[Fused]) -> Vec<PinnedHit> {
+        let window = self.window();
+        let arrangement = self.arrange(fused);
+        let by_place: HashMap<usize, &Fused> = fused.iter().map(|hit| (hit.place, hit)).collect();
+        let shown = |place: &usize| PinnedHit {
+            name: name(&self.gateway.digester, &window[*place]),
+            presented: by_place.get(place).map_or_else(|| arrangement.scores[*place].map_or(0.0, f64::from), |hit| hit.presented),
+            rerank: by_place.get(place).and_then(|hit| hit.rerank),
+        };
+        arrangement.ranking.order()[..window.len()].iter().map(shown).collect()
+    }
+
+    fn arrange(&self, fused: &[Fused]) -> Arrangement {
+        let engine: Vec<Option<f64>> = self.response.hits.iter().map(|hit| hit.score).collect();
+        let settings = arrange::Settings { window: self.window().len(), score: self.rule.score, annotate: self.rule.annotate };
+        arrange(&engine, fused, &settings)
+    }
+
+    /// The hits that may move.
+    fn window(&self) -> &[Hit<'_>] {
+        &self.response.hits[..self.plan.ranked.min(self.response.hits.len())]
+    }
+}
+
+fn name(digester: &Digester, hit: &Hit<'_>) -> Digest128 {
+    digester.start().piece(hit.index.as_bytes()).piece(hit.id.as_bytes()).finish()
+}

@@ -1,0 +1,308 @@
+//! Takes one search through the gateway. The order of the steps is the order of the functions below.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    request, response,
+};
+use rerank_plugin::{Deadline, Digest128};
+use tokio::{task, time};
+use tracing::{debug, info, warn};
+
+use crate::{
+    body::{self, Body, Collected, collect_capped},
+    config::Rule,
+    es::response::SearchResponse,
+    intercept::{
+        Intercept,
+        answer::{self, Answer},
+        encoding::{Coding, DecodeError},
+        narrow::narrow,
+        pin::{Pin, Turn, name_search},
+        plan::{self, Hints, SearchPlan, plan},
+        rank::Ranking,
+        widen::widen,
+    },
+    rerank::{Arrangement, Outcome, Reason},
+    respond::{self, Timing},
+};
+
+/// Bodies from here on are parsed off the async threads.
+const LARGE: usize = 256 << 10;
+const RERANK: HeaderName = HeaderName::from_static("rerank");
+
+/// One search that has a rule.
+pub struct Search {
+    intercept: Intercept,
+    rule: Arc<Rule>,
+    started: Instant,
+}
+
+/// The search as the client sent it, kept until it is certain that it is not needed any more.
+struct Asked {
+    head: request::Parts,
+    body: Bytes,
+    /// The body without its content coding.
+    decoded: Bytes,
+}
+
+/// The engine's answer to the widened search, and how it was planned.
+struct Answered<'a> {
+    asked: &'a Asked,
+    plan: &'a SearchPlan,
+    key: Digest128,
+    engine: Duration,
+}
+
+// === impl Search ===
+
+impl Search {
+    /// The budget starts now, when the head was read.
+    pub fn new(intercept: Intercept, rule: Arc<Rule>) -> Self {
+        Self { intercept, rule, started: Instant::now() }
+    }
+
+    /// Answers the search.
+    pub async fn answer(self, request: Request<Body>) -> Response<Body> {
+        if request.headers().get(RERANK).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off")) {
+            return self.forward(request, Reason::ClientOff).await;
+        }
+        let (head, body) = request.into_parts();
+        let cap = self.intercept.gateway.max_inspected_body;
+        let body = match collect_capped(body, cap).await {
+            Ok(Collected::Whole(body)) => body,
+            Ok(Collected::TooLarge(body)) => return self.forward(Request::from_parts(head, body), Reason::TooLarge).await,
+            Err(_) => return respond::request_body_broken(),
+        };
+        let decoded = decode(&head.headers, &body, cap);
+        let asked = Asked { head, body, decoded: decoded.clone().unwrap_or_default() };
+        match decoded.and_then(|_| self.plan(&asked)) {
+            Ok(plan) => self.search(&asked, &plan).await,
+            Err(reason) => self.resend(&asked, reason).await,
+        }
+    }
+
+    fn plan(&self, asked: &Asked) -> Result<SearchPlan, Reason> {
+        let gateway = &self.intercept.gateway;
+        let path = asked.path();
+        let hints = Hints {
+            read_fields: gateway.memory.reads_fields(path, &self.rule),
+            most_hits: gateway.memory.most_hits(path, &self.rule, gateway.max_inspected_body),
+        };
+        let plan = compute(asked.decoded.len(), || plan(&asked.search(), &self.rule, &hints)).ok_or(Reason::Internal)??;
+        if gateway.memory.is_refused(path, &self.rule, &plan.reading) { Err(Reason::RewriteRejected) } else { Ok(plan) }
+    }
+
+    /// Sends the widened search and hands its answer on, or the original's when that will not do.
+    async fn search(&self, asked: &Asked, plan: &SearchPlan) -> Response<Body> {
+        let gateway = &self.intercept.gateway;
+        let key = name_search(&gateway.digester, &asked.head.headers, &plan.pin_subject);
+        let follows = plan.page.from > 0 && gateway.pins.get(key).is_some();
+        if let Some(reason) = gateway.registry.get(&self.rule.model).err().filter(|_| !follows) {
+            self.pin_engine_order(plan, key, reason);
+            return self.resend(asked, reason).await;
+        }
+        let Some(widened) = widened(asked, plan) else { return self.resend(asked, Reason::Internal).await };
+        let sent = Instant::now();
+        let response = match self.intercept.upstream.send(widened).await {
+            Ok(response) => response,
+            Err(error) => return self.finish(respond::upstream_error(&error), &Outcome::Skipped(Reason::UpstreamStatus), None),
+        };
+        let answered = answer::read(response, gateway.max_inspected_body).await;
+        let answered_search = Answered { asked, plan, key, engine: sent.elapsed() };
+        match answered {
+            Answer::Final(response) => self.finish(response, &Outcome::Skipped(Reason::UpstreamStatus), None),
+            Answer::Refused(reason) => self.refused(&answered_search, reason).await,
+            Answer::Hits { head, coding, decoded } => {
+                let bytes = decoded.len();
+                match compute(bytes, || SearchResponse::parse(&decoded)) {
+                    Some(Ok(response)) => {
+                        gateway.memory.remember_size(asked.path(), &self.rule, bytes, response.hits.len());
+                        self.hits(&answered_search, head, coding, (&response, bytes)).await
+                    }
+                    Some(Err(_)) => self.refused(&answered_search, Reason::UpstreamAnswer).await,
+                    None => self.refused(&answered_search, Reason::Internal).await,
+                }
+            }
+        }
+    }
+
+    /// Arranges the answer's hits: as an earlier page of the search, or by the model.
+    async fn hits(&self, answered: &Answered<'_>, head: response::Parts, coding: Coding, read: (&SearchResponse<'_>, usize)) -> Response<Body> {
+        let Answered { asked, plan, key, engine } = answered;
+        let (response, bytes) = read;
+        if response.failed_shards > 0 {
+            return self.refused(answered, Reason::RewriteRejected).await;
+        }
+        let gateway = &self.intercept.gateway;
+        let started = Instant::now();
+        let ranking = Ranking { gateway, rule: &self.rule, plan, path: asked.path(), response };
+        let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
+        let deadline = Deadline::after(budget);
+        let pin = match time::timeout_at(deadline.0.into(), gateway.pins.turn(*key, plan.page.from == 0)).await {
+            Ok(Turn::Follow(pin)) => pin,
+            Ok(Turn::Lead(lead)) => lead.finish(ranking.compute(gateway.registry.get(&self.rule.model), deadline).await),
+            Err(_) => Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }),
+        };
+        let narrowed = compute(bytes, || narrow(response, plan.page, &plan.reading, &ranking.follow(&pin)))
+            .or_else(|| compute(bytes, || narrow(response, plan.page, &plan.reading, &Arrangement::engine_order(response.hits.len()))));
+        let Some(page) = narrowed else { return self.resend(asked, Reason::Internal).await };
+        let timing = Timing { engine: *engine, rerank: started.elapsed() };
+        self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
+    }
+
+    /// The engine does not take the widened search, or its answer is of no use: the client's own search decides.
+    async fn refused(&self, answered: &Answered<'_>, reason: Reason) -> Response<Body> {
+        let Answered { asked, plan, key, .. } = answered;
+        let gateway = &self.intercept.gateway;
+        let path = asked.path();
+        self.pin_engine_order(plan, *key, reason);
+        let response = match reason {
+            Reason::TooLarge => {
+                gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2), plan.fetch);
+                self.resend(asked, reason).await
+            }
+            Reason::RewriteRejected => {
+                let (response, fared_better) = self.compare(asked, reason).await;
+                if fared_better {
+                    gateway.memory.remember_refusal(path, &self.rule, &plan.reading);
+                }
+                response
+            }
+            _ => self.resend(asked, reason).await,
+        };
+        response
+    }
+
+    /// Sends the original search and returns its answer, and whether the engine had nothing against it.
+    async fn compare(&self, asked: &Asked, reason: Reason) -> (Response<Body>, bool) {
+        let response = self.resend(asked, reason).await;
+        let coding = Coding::of(response.headers());
+        let (head, body) = response.into_parts();
+        let Some(coding) = coding.filter(|_| head.status == StatusCode::OK) else { return (Response::from_parts(head, body), false) };
+        let cap = self.intercept.gateway.max_inspected_body;
+        match collect_capped(body, cap).await {
+            Ok(Collected::Whole(whole)) => {
+                let whole_shards = coding.decode(&whole, cap).ok().and_then(|decoded| {
+                    compute(decoded.len(), || SearchResponse::parse(&decoded).is_ok_and(|response| response.failed_shards == 0))
+                });
+                (Response::from_parts(head, body::uncounted(whole)), whole_shards == Some(true))
+            }
+            Ok(Collected::TooLarge(body)) => (Response::from_parts(head, body), true),
+            Err(_) => (respond::answer_broken(), false),
+        }
+    }
+
+    /// Sends the client's own bytes and returns the engine's own answer.
+    async fn resend(&self, asked: &Asked, reason: Reason) -> Response<Body> {
+        let request = Request::from_parts(asked.head.clone(), body::full(asked.body.clone()));
+        self.forward(request, reason).await
+    }
+
+    async fn forward(&self, request: Request<Body>, reason: Reason) -> Response<Body> {
+        let response = self.intercept.upstream.send(request).await.unwrap_or_else(|error| respond::upstream_error(&error));
+        self.finish(response, &Outcome::Skipped(reason), None)
+    }
+
+    /// Later pages of a search whose first page went out in the engine's order stay in it.
+    fn pin_engine_order(&self, plan: &SearchPlan, key: Digest128, reason: Reason) {
+        if plan.page.from == 0 {
+            self.intercept.gateway.pins.put(key, Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() });
+        }
+    }
+
+    fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
+        let rule = self.rule.number;
+        match outcome {
+            Outcome::Skipped(reason @ (Reason::Internal | Reason::ModelError | Reason::UpstreamAnswer)) => warn!(rule, %reason, "rerank skipped"),
+            Outcome::Skipped(reason @ (Reason::Timeout | Reason::QueueFull | Reason::RewriteRejected)) => info!(rule, %reason, "rerank skipped"),
+            outcome => debug!(rule, %outcome, "search answered"),
+        }
+        if self.rule.headers {
+            respond::set_status(response.headers_mut(), outcome, timing);
+        }
+        response
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
+    fn search(&self) -> plan::Search<'_> {
+        let text = |name: HeaderName| self.head.headers.get(name).and_then(|value| value.to_str().ok());
+        plan::Search {
+            path: self.path(),
+            query: self.head.uri.query(),
+            content_type: text(CONTENT_TYPE),
+            accept: text(ACCEPT),
+            body: &self.decoded,
+        }
+    }
+}
+
+fn decode(headers: &HeaderMap, body: &Bytes, cap: usize) -> Result<Bytes, Reason> {
+    let coding = Coding::of(headers).ok_or(Reason::Unsupported)?;
+    coding.decode(body, cap).map_err(|error| match error {
+        DecodeError::Broken => Reason::NotJson,
+        DecodeError::TooLarge => Reason::TooLarge,
+    })
+}
+
+/// Returns the search for more hits, asking for a coding that both we and the client read.
+fn widened(asked: &Asked, plan: &SearchPlan) -> Option<Request<Body>> {
+    let widened = compute(asked.decoded.len(), || widen(&asked.search(), plan))?;
+    let mut head = asked.head.clone();
+    head.uri = widened.target.parse().ok()?;
+    head.headers.remove(CONTENT_ENCODING);
+    head.headers.remove(TRANSFER_ENCODING);
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(widened.body.len()));
+    if let Some(content_type) = widened.content_type {
+        head.headers.insert(CONTENT_TYPE, content_type.parse().ok()?);
+    }
+    if accepts_gzip(&head.headers) {
+        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    } else {
+        head.headers.remove(ACCEPT_ENCODING);
+    }
+    Some(Request::from_parts(head, body::full(widened.body)))
+}
+
+/// Runs JSON work where it may take its time; `None` when it panicked, which must not cost the client the answer.
+fn compute<T>(bytes: usize, work: impl FnOnce() -> T) -> Option<T> {
+    let guarded = || catch_unwind(AssertUnwindSafe(work)).ok();
+    if bytes > LARGE { task::block_in_place(guarded) } else { guarded() }
+}
+
+/// Returns the answer with another body, in the coding and the framing that it came in.
+fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>) -> Response<Body> {
+    let page = coding.encode(page);
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(page.len()));
+    }
+    Response::from_parts(head, body::uncounted(page))
+}
+
+/// Returns whether the client takes gzip (RFC 9110 §12.5.3): named, or by `*`, and not with a weight of zero.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let weight = |name: &str| {
+        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).find_map(|item| {
+            let mut pieces = item.split(';').map(str::trim);
+            let named = pieces.next().is_some_and(|coding| coding.eq_ignore_ascii_case(name));
+            let zero = pieces.any(|piece| piece.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0)));
+            named.then_some(!zero)
+        })
+    };
+    weight("gzip").or_else(|| weight("*")).unwrap_or(false)
+}

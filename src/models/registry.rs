@@ -1,0 +1,170 @@
+//! The loaded models by name, and the threads that load them: the gateway serves before they are there.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rerank_plugin::{ArtifactStore, Loaded, Part, Progress};
+use tracing::{info, warn};
+
+use crate::{
+    config::{self, Config, Environment, Fusion},
+    inference::{Pairs, Reranker, Settings},
+    models::{ModelError, load, unit::PAIRS},
+    rerank::{Digester, Reason, fuse::fusion_of},
+};
+
+/// How long to wait before a failed load is tried again: doubled up to the second value.
+const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// Where a model stands.
+#[derive(Clone)]
+pub enum State {
+    /// It is being found, downloaded or read.
+    Loading,
+    /// It can score.
+    Ready(Arc<Reranker>),
+    /// The last try failed, for this reason; another follows.
+    Unavailable(Arc<str>),
+}
+
+/// All models of a configuration.
+pub struct Registry {
+    states: BTreeMap<Arc<str>, Arc<ArcSwap<State>>>,
+}
+
+/// What loading needs besides the model's own settings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Caches, hubs and tokens.
+    pub environment: Arc<Environment>,
+    /// Where models keep vectors.
+    pub store: Arc<dyn ArtifactStore>,
+    /// Hashes what models see.
+    pub digester: Digester,
+    /// Told how far a download is.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Why a model is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It was not found, or is not what it should be.
+    #[error(transparent)]
+    Load(#[from] ModelError),
+    /// A bug, ours or a library's.
+    #[error("loading panicked, which is a bug: please report it with the model's name")]
+    Panicked,
+    /// The system has no thread to give.
+    #[error("no thread for the model: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+struct Loader {
+    model: Arc<config::Model>,
+    rules: Vec<Arc<config::Rule>>,
+    surroundings: Surroundings,
+    state: Weak<ArcSwap<State>>,
+}
+
+/// Loads one model and starts its workers, on this thread.
+///
+/// # Errors
+/// In words that name what was tried and the remedies.
+pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings: &Surroundings) -> Result<Reranker, StartError> {
+    let Surroundings { environment, store, digester, progress } = surroundings;
+    let load = || load(model, environment, Arc::clone(store), progress.as_ref());
+    let loaded = catch_unwind(AssertUnwindSafe(load)).map_err(|_| StartError::Panicked)??;
+    let scale = match &loaded {
+        Loaded::Local { preparer, .. } => preparer.card().scale,
+        Loaded::Remote(remote) => remote.card().scale,
+    };
+    let fuses_adaptively = |rule: &Arc<config::Rule>| rule.model == model.name && fusion_of(rule.fusion, scale) == Fusion::Adaptive;
+    let settings = Settings {
+        name: Arc::clone(&model.name),
+        batch_tokens: model.batch_tokens,
+        max_queue: model.max_queue,
+        measure_unit: rules.iter().any(fuses_adaptively),
+    };
+    Ok(Reranker::start(loaded, &settings, &pairs(digester))?)
+}
+
+/// Returns the built-in pairs on which a model's unit is measured.
+fn pairs(digester: &Digester) -> Pairs {
+    let query = |(query, _): &(&str, &str)| digester.query(vec![Part::text(*query)]);
+    let document = |(_, passage): &(&str, &str)| digester.document(vec![Part::text(*passage)]);
+    Pairs { queries: PAIRS.iter().map(query).collect(), documents: PAIRS.iter().map(document).collect() }
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Starts to load every model on a thread of its own and returns at once. A load that fails is tried again.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(config: &Config, surroundings: &Surroundings) -> std::io::Result<Self> {
+        let mut states = BTreeMap::new();
+        for (name, model) in &config.models {
+            let state = Arc::new(ArcSwap::from_pointee(State::Loading));
+            let loader = Loader {
+                model: Arc::clone(model),
+                rules: config.rules.clone(),
+                surroundings: surroundings.clone(),
+                state: Arc::downgrade(&state),
+            };
+            thread::Builder::new().name(format!("load-{name}")).spawn(move || loader.run())?;
+            states.insert(Arc::clone(name), state);
+        }
+        Ok(Self { states })
+    }
+
+    /// Returns the model, or the reason why it cannot score.
+    ///
+    /// # Errors
+    /// [`Reason::ModelLoading`] or [`Reason::ModelUnavailable`].
+    pub fn get(&self, name: &str) -> Result<Arc<Reranker>, Reason> {
+        match self.states.get(name).map(|state| state.load_full()).as_deref() {
+            Some(State::Ready(reranker)) => Ok(Arc::clone(reranker)),
+            Some(State::Loading) => Err(Reason::ModelLoading),
+            Some(State::Unavailable(_)) | None => Err(Reason::ModelUnavailable),
+        }
+    }
+
+    /// Returns every model's name and where it stands.
+    pub fn states(&self) -> impl Iterator<Item = (&str, State)> {
+        self.states.iter().map(|(name, state)| (name.as_ref(), State::clone(&state.load())))
+    }
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// Tries until it works, or until nobody wants the model any more.
+    fn run(self) {
+        let mut pause = RETRY.0;
+        loop {
+            let loaded = load_now(&self.model, &self.rules, &self.surroundings);
+            let Some(state) = self.state.upgrade() else { return };
+            match loaded {
+                Ok(reranker) => {
+                    info!(model = %self.model.name, fingerprint = %reranker.card().fingerprint, unit = reranker.unit(), "model ready");
+                    state.store(Arc::new(State::Ready(Arc::new(reranker))));
+                    return;
+                }
+                Err(error) => {
+                    warn!(model = %self.model.name, %error, retry_s = pause.as_secs(), "model unavailable: searches keep the engine's order");
+                    state.store(Arc::new(State::Unavailable(error.to_string().into())));
+                }
+            }
+            drop(state);
+            thread::sleep(pause);
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+}
