@@ -112,7 +112,11 @@ fn code(below: &str) -> Vec<Line> {
     lines
 }
 
+/// Returns the Rust files at or below a path, except those of tests.
 fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.file_stem().is_some_and(|name| name == "tests") {
+        return Vec::new();
+    }
     if path.is_file() {
         return vec![path.to_owned()];
     }
