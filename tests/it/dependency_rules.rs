@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
@@ -20,8 +21,11 @@ fn root() -> &'static Path {
 }
 
 fn metadata() -> Metadata {
-    let offline = ["--offline".to_owned(), "--locked".to_owned()];
-    MetadataCommand::new().current_dir(root()).other_options(offline).exec().expect("the workspace's metadata")
+    // Only this platform's crates need to be on the machine, as for a build.
+    let host = Command::new("rustc").args(["--print", "host-tuple"]).output().expect("rustc stands beside cargo").stdout;
+    let host = String::from_utf8(host).expect("a name in ASCII").trim().to_owned();
+    let options = ["--offline", "--locked", "--filter-platform", &host].map(str::to_owned);
+    MetadataCommand::new().current_dir(root()).other_options(options).exec().expect("the workspace's metadata")
 }
 
 fn is_plugin(package: &Package) -> bool {
@@ -108,7 +112,11 @@ fn code(below: &str) -> Vec<Line> {
     lines
 }
 
+/// Returns the Rust files at or below a path, except those of tests.
 fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.file_stem().is_some_and(|name| name == "tests") {
+        return Vec::new();
+    }
     if path.is_file() {
         return vec![path.to_owned()];
     }

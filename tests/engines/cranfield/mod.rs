@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     ndcg,
     rig::{
-        engines::{Engine, Product, on, say, skip},
+        engines::{Engine, Product, on, say},
         http::Reply,
     },
 };
@@ -42,11 +42,12 @@ struct Query {
 // === impl Cranfield ===
 
 impl Cranfield {
-    /// Reads `shared/data/cranfield` of the checkout or of the nearest folder above it; says aloud when there is none.
+    /// Reads it; says aloud when it is not there, because it may not be kept in the repository.
     fn read() -> Option<Self> {
-        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        let Some(folder) = above.map(|folder| folder.join("shared/data/cranfield")).find(|folder| folder.is_dir()) else {
-            skip("Cranfield is no part of the repository: put it into shared/data/cranfield (corpus.jsonl, queries.jsonl, qrels.tsv)");
+        let Some(folder) = folder() else {
+            say(
+                "SKIPPED: Cranfield is no part of the repository; put corpus.jsonl, queries.jsonl and qrels.tsv into shared/data/cranfield",
+            );
             return None;
         };
         let mut judgments = judgments(&folder.join("qrels.tsv"));
@@ -71,6 +72,12 @@ impl Cranfield {
         });
         reached.sum::<f64>() / QUERIES as f64
     }
+}
+
+/// Returns `shared/data/cranfield` in the checkout or beside a folder that it stands in.
+fn folder() -> Option<PathBuf> {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.map(|folder| folder.join("shared/data/cranfield")).find(|folder| folder.is_dir())
 }
 
 fn first_page(query: &str) -> String {

@@ -35,7 +35,7 @@ impl Gateway {
     /// Starts it before an engine with these models and rules (TOML), and returns once every model is loaded.
     pub(crate) fn start(engine: &Engine, models_and_rules: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (address, admin) = (free_address(), free_address());
+        let [address, admin] = free_addresses();
         let upstream = engine.address;
         let text = format!(
             "[listener]\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n[upstream]\nnodes = [\"http://{upstream}\"]\n{models_and_rules}"
@@ -107,7 +107,9 @@ pub(crate) fn status_of(reply: &Reply) -> &str {
     reply.header("rerank-status").unwrap_or_default()
 }
 
-/// Asks the system for an address that nobody listens on.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+/// Asks the system for two addresses that nobody listens on.
+fn free_addresses() -> [SocketAddr; 2] {
+    // Both are held before either is given back, or they could be the same.
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("an address"))
 }
