@@ -125,7 +125,10 @@ impl Search {
                 let bytes = decoded.len();
                 match compute(bytes, || SearchResponse::parse(&decoded)) {
                     Some(Ok(read)) => {
-                        gateway.memory.remember_size(asked.path(), &self.rule, bytes, read.hits.len());
+                        if !read.hits.is_empty() {
+                            let size = read.hits.iter().map(|hit| hit.raw().len()).sum::<usize>() / read.hits.len();
+                            gateway.memory.remember_size(asked.path(), &self.rule, size);
+                        }
                         self.hits(&answered_search, head, coding, (&read, bytes)).await
                     }
                     Some(Err(_)) => self.refused(&answered_search, Reason::UpstreamAnswer).await,
@@ -173,7 +176,8 @@ impl Search {
         self.pin_engine_order(plan, *key, reason);
         match reason {
             Reason::TooLarge => {
-                gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2), plan.fetch);
+                // Half as many hits are asked for next time.
+                gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2) / plan.fetch.max(1));
                 self.resend(asked, reason).await
             }
             Reason::RewriteRejected => {
