@@ -27,7 +27,7 @@ use crate::{
     config::{Config, Environment},
     intercept::{Gateway, Intercept},
     listener,
-    models::{Registry, State, Store, Surroundings},
+    models::{self, Registry, State, Store, Surroundings},
     rerank::Digester,
     respond,
     upstream::{Upstream, UpstreamSetup},
@@ -64,10 +64,10 @@ pub enum StartError {
     Thread(io::Error),
 }
 
-/// Returns what loading a model needs.
+/// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
     let store = Arc::new(Store::new(config.cache.vectors));
-    Surroundings { environment: Arc::new(environment), store, digester: Digester::new(), progress }
+    Surroundings { families: models::families().into(), environment: Arc::new(environment), store, digester: Digester::new(), progress }
 }
 
 // === impl App ===
@@ -77,11 +77,10 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn bind(config: Config, environment: Environment, progress: Arc<dyn Progress>) -> Result<Self, StartError> {
+    pub async fn bind(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
         let clients = bind("listener.address", config.listener.address).await?;
         let operators = bind("admin.address", config.admin.address).await?;
         let upstream = Upstream::new(&config.upstream)?;
-        let surroundings = surroundings(&config, environment, progress);
         let registry = Arc::new(Registry::start(&config, &surroundings).map_err(StartError::Thread)?);
         let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), surroundings.digester));
         Ok(Self { config, clients, operators, upstream, registry, gateway })

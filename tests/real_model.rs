@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Instant};
 
 use podium::{
     config::{Environment, Model},
-    models::{self, unit::PAIRS},
+    models::{self, Surroundings, unit::PAIRS},
+    rerank::Digester,
 };
 use rerank_plugin::{
     Fault, Loaded, Preparer, Scorer, Silent, Stop, Vector,
@@ -35,7 +36,14 @@ fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
         sha256: Some("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".into()),
     };
     let store = Arc::new(MapStore::default());
-    (models::load(&model, &Environment::read(), store.clone(), &Silent).expect("the model loads"), store)
+    let surroundings = Surroundings {
+        families: models::families().into(),
+        environment: Arc::new(Environment::read()),
+        store: store.clone(),
+        digester: Digester::new(),
+        progress: Arc::new(Silent),
+    };
+    (models::load(&model, &surroundings).expect("the model loads"), store)
 }
 
 impl MiniLm {

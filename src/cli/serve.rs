@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::progress;
 use crate::{
-    app::App,
+    app::{self, App},
     config::{self, Config, Environment},
     telemetry,
 };
@@ -33,7 +33,8 @@ async fn serve(config: Config, environment: Environment) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let nodes = config.upstream.nodes.len();
     let rules = config.rules.len();
-    let app = App::bind(config, environment, Arc::new(progress::Logged)).await?;
+    let surroundings = app::surroundings(&config, environment, Arc::new(progress::Logged));
+    let app = App::bind(config, surroundings).await?;
     info!(address = %app.address()?, admin = %app.admin_address()?, nodes, rules, "serving");
     app.serve(async move {
         tokio::select! {

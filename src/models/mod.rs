@@ -17,14 +17,14 @@ use std::{
 };
 
 use rerank_embedding::Embedding;
-use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Progress, Source};
+use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Source};
 use sha2::{Digest, Sha256};
 
 pub use registry::{Registry, StartError, State, Surroundings, load_now};
 pub use source::{Attempt, SourceError, find};
 pub use store::Store;
 
-use crate::config::{Environment, Model};
+use crate::config::Model;
 
 /// Why a model did not load.
 #[derive(Debug, thiserror::Error)]
@@ -100,15 +100,11 @@ fn fakes() -> Vec<Box<dyn Family>> {
 ///
 /// # Errors
 /// [`ModelError`], in words for the operator.
-pub fn load(
-    model: &Model,
-    environment: &Environment,
-    store: Arc<dyn ArtifactStore>,
-    progress: &dyn Progress,
-) -> Result<Loaded, ModelError> {
-    let families = families();
-    let named = model.kind.as_deref().map(|kind| by_kind(&families, kind)).transpose()?;
-    let options = options(model, store);
+pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelError> {
+    let Surroundings { families, environment, store, progress, .. } = surroundings;
+    let progress = progress.as_ref();
+    let named = model.kind.as_deref().map(|kind| by_kind(families, kind)).transpose()?;
+    let options = options(model, Arc::clone(store));
     if model.source.is_none() {
         let family = named.ok_or(ModelError::NoSource)?;
         return Ok(family.load(&Source::Endpoints(Endpoints::default()), &options, progress)?);
@@ -117,7 +113,7 @@ pub fn load(
     if let Some(expected) = &model.sha256 {
         check_weights(&folder, expected)?;
     }
-    let family = named.map_or_else(|| detect(&families, &folder), Ok)?;
+    let family = named.map_or_else(|| detect(families, &folder), Ok)?;
     Ok(family.load(&Source::Folder(folder), &options, progress)?)
 }
 
@@ -187,8 +183,8 @@ mod tests {
     use rerank_plugin::{Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::load;
-    use crate::config::{Environment, Model};
+    use super::{Surroundings, families, load};
+    use crate::{config::Model, rerank::Digester};
 
     fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
         let model = Model {
@@ -202,8 +198,14 @@ mod tests {
             max_queue: 1,
             sha256: sha256.map(Into::into),
         };
-        let loaded = load(&model, &Environment::default(), Arc::new(MapStore::default()), &Silent);
-        loaded.err().expect("the model is refused").to_string()
+        let surroundings = Surroundings {
+            families: families().into(),
+            environment: Arc::default(),
+            store: Arc::new(MapStore::default()),
+            digester: Digester::new(),
+            progress: Arc::new(Silent),
+        };
+        load(&model, &surroundings).err().expect("the model is refused").to_string()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rerank_plugin::{ArtifactStore, Loaded, Part, Progress};
+use rerank_plugin::{ArtifactStore, Family, Loaded, Part, Progress};
 use tracing::{info, warn};
 
 use crate::{
@@ -41,6 +41,8 @@ pub struct Registry {
 /// What loading needs besides the model's own settings.
 #[derive(Clone)]
 pub struct Surroundings {
+    /// The kinds of models that there are.
+    pub families: Arc<[Box<dyn Family>]>,
     /// Caches, hubs and tokens.
     pub environment: Arc<Environment>,
     /// Where models keep vectors.
@@ -77,9 +79,7 @@ struct Loader {
 /// # Errors
 /// In words that name what was tried and the remedies.
 pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings: &Surroundings) -> Result<Reranker, StartError> {
-    let Surroundings { environment, store, digester, progress } = surroundings;
-    let load = || load(model, environment, Arc::clone(store), progress.as_ref());
-    let loaded = catch_unwind(AssertUnwindSafe(load)).map_err(|_| StartError::Panicked)??;
+    let loaded = catch_unwind(AssertUnwindSafe(|| load(model, surroundings))).map_err(|_| StartError::Panicked)??;
     let scale = match &loaded {
         Loaded::Local { preparer, .. } => preparer.card().scale,
         Loaded::Remote(remote) => remote.card().scale,
@@ -91,7 +91,7 @@ pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings
         max_queue: model.max_queue,
         measure_unit: rules.iter().any(fuses_adaptively),
     };
-    Ok(Reranker::start(loaded, &settings, &pairs(digester))?)
+    Ok(Reranker::start(loaded, &settings, &pairs(&surroundings.digester))?)
 }
 
 /// Returns the built-in pairs on which a model's unit is measured.

@@ -16,8 +16,16 @@ mod cluster;
 mod connections;
 /// Who may depend on what.
 mod dependency_rules;
+/// Models that are late, broken, absent or overloaded.
+mod failures;
+/// Pages of one search.
+mod pages;
 /// Everything that is not looked into: bytes in, bytes out.
 mod passthrough;
+/// Searches that are reranked.
+mod search;
+/// The hard rules of rewriting.
+mod search_rules;
 /// What the tests stand on.
 mod support;
 /// Nodes that speak TLS.

@@ -16,6 +16,7 @@ pub(crate) const CANARY: &str = "tweety";
 
 static LEAKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static FAILED_CONNECTS: AtomicUsize = AtomicUsize::new(0);
+static SEARCHES_ANSWERED: AtomicUsize = AtomicUsize::new(0);
 
 /// Keeps the lines that hold the canary, and counts some that are known to come.
 struct Searched;
@@ -39,6 +40,11 @@ pub(crate) fn failed_connects() -> usize {
     FAILED_CONNECTS.load(Ordering::SeqCst)
 }
 
+/// Returns how many searches were said to be answered.
+pub(crate) fn searches_answered() -> usize {
+    SEARCHES_ANSWERED.load(Ordering::SeqCst)
+}
+
 // === impl Searched ===
 
 impl io::Write for Searched {
@@ -46,6 +52,9 @@ impl io::Write for Searched {
         let text = String::from_utf8_lossy(line);
         if text.contains("no connection") {
             FAILED_CONNECTS.fetch_add(1, Ordering::SeqCst);
+        }
+        if text.contains("search answered") {
+            SEARCHES_ANSWERED.fetch_add(1, Ordering::SeqCst);
         }
         if text.contains(CANARY) {
             LEAKS.lock().unwrap().push(text.into_owned());

@@ -1,8 +1,15 @@
-//! What the tests stand on: a gateway, a fake cluster, a client that writes bytes.
+//! What the tests stand on: a gateway, a fake cluster, fake engines and models, clients.
 
+pub(crate) mod answer;
+pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod fake_engine;
+pub(crate) mod fake_hits;
+pub(crate) mod fake_models;
 pub(crate) mod fake_upstream;
+pub(crate) mod fake_wire;
 pub(crate) mod gateway;
+pub(crate) mod http;
 pub(crate) mod log;
 
 use std::{future::Future, time::Duration};
