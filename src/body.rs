@@ -1,14 +1,13 @@
 //! Bodies as they travel through the gateway: streams of bytes, whole only where somebody looks inside.
 
 use std::{
-    collections::VecDeque,
     future::{Future, pending},
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::sleep;
@@ -35,7 +34,7 @@ struct Uncounted(Option<Bytes>);
 
 /// What was read of a body, and then the rest.
 struct Replay {
-    read: VecDeque<Bytes>,
+    read: Option<Bytes>,
     rest: Body,
 }
 
@@ -76,32 +75,25 @@ async fn collect_until(mut body: Body, cap: usize, too_late: impl Future<Output 
         return Ok(Collected::TooLarge(body));
     }
     let mut too_late = pin!(too_late);
-    let mut read = VecDeque::new();
-    let mut length = 0;
+    // One buffer, not a list of chunks: a client may send a byte at a time.
+    let mut read = BytesMut::new();
     loop {
         let frame = tokio::select! {
-            biased;
             frame = body.frame() => frame,
-            () = &mut too_late => return Ok(Collected::TooSlow(Replay { read, rest: body }.boxed_unsync())),
+            () = &mut too_late => return Ok(Collected::TooSlow(replay(read, body))),
         };
-        let Some(frame) = frame else { return Ok(Collected::Whole(join(read, length))) };
+        let Some(frame) = frame else { return Ok(Collected::Whole(read.freeze())) };
         let Ok(chunk) = frame?.into_data() else { continue };
-        length += chunk.len();
-        read.push_back(chunk);
-        if length > cap {
-            return Ok(Collected::TooLarge(Replay { read, rest: body }.boxed_unsync()));
+        read.extend_from_slice(&chunk);
+        if read.len() > cap {
+            return Ok(Collected::TooLarge(replay(read, body)));
         }
     }
 }
 
-/// Returns the chunks as one; a single chunk is not copied.
-fn join(mut chunks: VecDeque<Bytes>, length: usize) -> Bytes {
-    if chunks.len() < 2 {
-        return chunks.pop_front().unwrap_or_default();
-    }
-    let mut whole = Vec::with_capacity(length);
-    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-    whole.into()
+fn replay(read: BytesMut, rest: Body) -> Body {
+    let read = Some(read.freeze()).filter(|read| !read.is_empty());
+    Replay { read, rest }.boxed_unsync()
 }
 
 // === impl Uncounted ===
@@ -122,18 +114,18 @@ impl hyper::body::Body for Replay {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.read.pop_front() {
+        match self.read.take() {
             Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
             None => pin!(&mut self.rest).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.rest.is_end_stream()
+        self.read.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let read = self.read.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let read = self.read.as_ref().map_or(0, |read| read.len() as u64);
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(read + rest.lower());
@@ -148,6 +140,8 @@ impl hyper::body::Body for Replay {
 mod tests {
     use http::HeaderMap;
     use proptest::prelude::*;
+
+    use std::collections::VecDeque;
 
     use super::*;
 
@@ -243,9 +237,9 @@ mod tests {
 
     #[test]
     fn a_replayed_body_knows_its_length_when_the_rest_does() {
-        let replay = Replay { read: VecDeque::from([Bytes::from_static(b"abc")]), rest: full("de") };
+        let replay = Replay { read: Some(Bytes::from_static(b"abc")), rest: full("de") };
         assert_eq!(replay.size_hint().exact(), Some(5));
         assert!(!replay.is_end_stream());
-        assert!(Replay { read: VecDeque::new(), rest: empty() }.is_end_stream());
+        assert!(Replay { read: None, rest: empty() }.is_end_stream());
     }
 }

@@ -51,8 +51,6 @@ pub struct Scores {
     pub by_document: Vec<Option<Score>>,
     /// Documents whose dear part was already there.
     pub cached: usize,
-    /// Whether nothing at all was left to compute, not even of the query: the same search was scored before.
-    pub repeated: bool,
 }
 
 /// Asks the scorer to stop when it is dropped: the search was answered, or its client is gone.
@@ -134,13 +132,20 @@ impl Reranker {
         let stop = StopOnDrop(Stop::default());
         let PreparedSearch { query, documents } = self.prepare(Arc::clone(preparer), query, documents, stop.0.clone()).await?;
         let mut by_document = vec![None; documents.len()];
-        let documents: Vec<(usize, Prepared)> =
-            documents.into_iter().enumerate().filter_map(|(number, document)| Some((number, document.ok()?))).collect();
-        let mut missing = documents.len();
-        let cached = documents.iter().filter(|(_, document)| document.cost() == 0).count();
-        let repeated = query.cost() == 0 && cached == documents.len();
+        let mut prepared: Vec<(usize, Prepared)> = Vec::new();
+        for (number, document) in documents.into_iter().enumerate() {
+            match document {
+                Ok(document) => prepared.push((number, document)),
+                Err(fault) => by_document[number] = self.accept(Err(fault))?,
+            }
+        }
+        let mut missing = prepared.len();
+        if missing == 0 {
+            return Ok(Scores { by_document, cached: 0 });
+        }
+        let cached = prepared.iter().filter(|(_, document)| document.cost() == 0).count();
         let (results, mut batches) = mpsc::unbounded_channel::<Batch>();
-        queue.push(Job { query, documents, stop: stop.0.clone(), results })?;
+        queue.push(Job { query, documents: prepared, stop: stop.0.clone(), results })?;
         while missing > 0 {
             // The worker lets go of a search early only when nobody waits, or when its thread has died.
             let batch = batches.recv().await.ok_or(Reason::ModelError)?;
@@ -149,7 +154,7 @@ impl Reranker {
                 by_document[number] = self.accept(result)?;
             }
         }
-        Ok(Scores { by_document, cached, repeated })
+        Ok(Scores { by_document, cached })
     }
 
     async fn prepare(
@@ -165,12 +170,12 @@ impl Reranker {
             let documents = documents.iter().map(prepare).collect();
             Ok(PreparedSearch { query, documents })
         };
-        task::spawn_blocking(prepare).await.unwrap_or_else(|_| Err(Fault::Model("the model panicked while tokenising".into()))).map_err(
-            |fault| {
-                warn!(model = %self.name, %fault, "the query could not be prepared");
-                Reason::ModelError
-            },
-        )
+        let prepared = task::spawn_blocking(prepare).await;
+        prepared.unwrap_or_else(|_| Err(Fault::Model("the model panicked while tokenising".into()))).map_err(|fault| match fault {
+            // Nothing that a client can type is the model's fault.
+            Fault::Input(_) => Reason::NoQueryText,
+            fault => self.accept(Err(fault)).err().unwrap_or(Reason::ModelError),
+        })
     }
 
     async fn score_there(
@@ -189,7 +194,7 @@ impl Reranker {
             Reason::ModelError
         })?;
         let by_document = results.into_iter().map(|result| self.accept(result)).collect::<Result<_, _>>()?;
-        Ok(Scores { by_document, cached: 0, repeated: false })
+        Ok(Scores { by_document, cached: 0 })
     }
 
     /// Returns the score, nothing for a document that cannot be scored, or the reason why the whole search has none.

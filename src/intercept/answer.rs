@@ -31,7 +31,14 @@ pub enum Answer {
 pub async fn read(response: Response<Body>, cap: usize) -> Answer {
     match response.status() {
         StatusCode::OK => {}
-        StatusCode::BAD_REQUEST | StatusCode::INTERNAL_SERVER_ERROR => return Answer::Refused(Reason::RewriteRejected),
+        // What engines, and what stands before them, say to a body or a media type that the client's own search lacks.
+        StatusCode::BAD_REQUEST
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::NOT_ACCEPTABLE
+        | StatusCode::LENGTH_REQUIRED
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::INTERNAL_SERVER_ERROR => return Answer::Refused(Reason::RewriteRejected),
         _ => return Answer::Final(response),
     }
     let (head, body) = response.into_parts();

@@ -6,6 +6,11 @@ use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
 
+use super::compute::compute;
+
+/// How much smaller JSON is in gzip, for telling beforehand how much work it is.
+const LIKELY_RATIO: usize = 10;
+
 /// A coding that can be undone and done again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
@@ -50,9 +55,12 @@ impl Coding {
             Self::Identity => body.clone(),
             Self::Gzip if body.is_empty() => Bytes::new(),
             Self::Gzip => {
-                let mut decoded = Vec::new();
-                MultiGzDecoder::new(body.as_ref()).take(cap as u64 + 1).read_to_end(&mut decoded).map_err(|_| DecodeError::Broken)?;
-                decoded.into()
+                let inflate = || {
+                    let mut decoded = Vec::new();
+                    MultiGzDecoder::new(body.as_ref()).take(cap as u64 + 1).read_to_end(&mut decoded).map(|_| decoded.into())
+                };
+                let likely = body.len().saturating_mul(LIKELY_RATIO);
+                compute(likely, inflate).and_then(Result::ok).ok_or(DecodeError::Broken)?
             }
         };
         if decoded.len() > cap { Err(DecodeError::TooLarge) } else { Ok(decoded) }
@@ -63,8 +71,11 @@ impl Coding {
         match self {
             Self::Identity => body.into(),
             Self::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-                encoder.write_all(&body).and_then(|()| encoder.finish()).expect("writing to memory does not fail").into()
+                let deflate = || {
+                    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                    encoder.write_all(&body).and_then(|()| encoder.finish())
+                };
+                compute(body.len(), deflate).and_then(Result::ok).expect("writing to memory does not fail").into()
             }
         }
     }

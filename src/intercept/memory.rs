@@ -8,6 +8,7 @@ use rerank_plugin::Digest128;
 use crate::{
     config::Rule,
     es::reading::Reading,
+    intercept::plan::SearchPlan,
     rerank::{Digester, fuse::Pair, fuse::Trust},
 };
 
@@ -22,6 +23,7 @@ pub struct Memory {
     read_fields: Cache<Digest128, ()>,
     hit_bytes: Cache<Digest128, usize>,
     trust: Cache<Digest128, Trust>,
+    learnt: Cache<Digest128, ()>,
 }
 
 // === impl Memory ===
@@ -29,25 +31,18 @@ pub struct Memory {
 impl Memory {
     /// Returns an empty memory.
     pub fn new(digester: Digester) -> Self {
-        let forgetful = || Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build();
         let trust = Cache::builder().max_capacity(ENTRIES).build();
-        Self {
-            digester,
-            refused: forgetful(),
-            read_fields: forgetful(),
-            hit_bytes: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(),
-            trust,
-        }
+        Self { digester, refused: forgetful(), read_fields: forgetful(), hit_bytes: forgetful(), trust, learnt: forgetful() }
     }
 
-    /// Returns whether the engine refuses what the rule adds to searches of this path.
-    pub fn is_refused(&self, path: &str, rule: &Rule, reading: &Reading) -> bool {
-        self.refused.contains_key(&self.key(path, rule, added(reading)))
+    /// Returns whether the engine refuses what the plan adds to searches of this path.
+    pub fn is_refused(&self, path: &str, rule: &Rule, plan: &SearchPlan) -> bool {
+        self.refused.contains_key(&self.refusal_key(path, rule, plan))
     }
 
     /// The engine refused what was added, and answered the same search without it.
-    pub fn remember_refusal(&self, path: &str, rule: &Rule, reading: &Reading) {
-        self.refused.insert(self.key(path, rule, added(reading)), ());
+    pub fn remember_refusal(&self, path: &str, rule: &Rule, plan: &SearchPlan) {
+        self.refused.insert(self.refusal_key(path, rule, plan), ());
     }
 
     /// Returns whether the rule's fields are not in the `_source` of this path's hits.
@@ -72,13 +67,17 @@ impl Memory {
         self.hit_bytes.insert(key, bytes.max(known - known / 8));
     }
 
-    /// Returns the trust that the model has on this path.
-    pub fn trust(&self, path: &str, rule: &Rule) -> f64 {
+    fn trust(&self, path: &str, rule: &Rule) -> f64 {
         self.trust.get(&self.trust_key(path, rule)).unwrap_or_default().value()
     }
 
-    /// Learns from one scored window, and returns the trust that the model has on this path from now on.
-    pub fn learn_trust(&self, path: &str, rule: &Rule, pairs: &[Pair]) -> f64 {
+    /// Learns from one scored window, and returns the trust that the model has on this path from now on. The same query
+    /// teaches once in a while: a popular one is not a majority.
+    pub fn learn_trust(&self, path: &str, rule: &Rule, query: Digest128, pairs: &[Pair]) -> f64 {
+        let window = self.digester.start().piece(path.as_bytes()).piece(rule.model.as_bytes()).piece(&query.0.to_le_bytes()).finish();
+        if !self.learnt.entry(window).or_insert(()).is_fresh() {
+            return self.trust(path, rule);
+        }
         let entry = self.trust.entry(self.trust_key(path, rule));
         let learn = |known: Option<Entry<Digest128, Trust>>| known.map_or_else(Trust::default, Entry::into_value).learn(pairs);
         entry.and_upsert_with(learn).into_value().value()
@@ -88,24 +87,31 @@ impl Memory {
         self.digester.start().piece(path.as_bytes()).piece(rule.model.as_bytes()).finish()
     }
 
+    /// Added fields are refused for every search of a path; where only more hits were asked for, it was about this search.
+    fn refusal_key(&self, path: &str, rule: &Rule, plan: &SearchPlan) -> Digest128 {
+        match &plan.reading {
+            Reading::Fields { added } if !added.is_empty() => self.key(path, rule, added),
+            Reading::Fields { .. } | Reading::Source => {
+                self.digester.start().piece(&plan.pin_subject).piece(&rule.number.to_le_bytes()).finish()
+            }
+        }
+    }
+
     fn key(&self, path: &str, rule: &Rule, added: &[std::sync::Arc<str>]) -> Digest128 {
         let start = self.digester.start().piece(path.as_bytes()).piece(&rule.number.to_le_bytes());
         added.iter().fold(start, |digest, name| digest.piece(name.as_bytes())).finish()
     }
 }
 
-fn added(reading: &Reading) -> &[std::sync::Arc<str>] {
-    match reading {
-        Reading::Source => &[],
-        Reading::Fields { added } => added,
-    }
+fn forgetful<V: Clone + Send + Sync + 'static>() -> Cache<Digest128, V> {
+    Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build()
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use rerank_plugin::{Scale, Score};
+    use rerank_plugin::{Digest128, Scale, Score};
 
     use super::Memory;
     use crate::{
@@ -136,8 +142,11 @@ mod tests {
         let start = memory.trust("/shop/_search", rule);
         let pair =
             |rank: u8| Pair { first_stage: Some(rank.into()), rank: rank.into(), rerank: Score::new(rank.into(), Scale::Cosine).unwrap() };
-        let learnt = memory.learn_trust("/shop/_search", rule, &(0..9).map(pair).collect::<Vec<_>>());
-        assert!(learnt > start && memory.trust("/shop/_search", rule) == learnt);
+        let window: Vec<Pair> = (0..9).map(pair).collect();
+        let learnt = memory.learn_trust("/shop/_search", rule, Digest128(1), &window);
+        assert!(learnt > start);
+        assert_eq!(memory.learn_trust("/shop/_search", rule, Digest128(1), &window), learnt, "the same window again tells nothing");
+        assert!(memory.learn_trust("/shop/_search", rule, Digest128(2), &window) > learnt);
         assert_eq!(memory.trust("/other/_search", rule), start);
     }
 }

@@ -4,6 +4,7 @@
 //! out, and says so.
 
 mod answer;
+mod compute;
 mod encoding;
 mod memory;
 pub mod narrow;

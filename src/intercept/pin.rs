@@ -14,12 +14,29 @@ use tokio::sync::watch;
 
 use crate::rerank::{Digester, Outcome};
 
-const PINS: u64 = 10_000;
+/// Bytes of all pins together, and what one weighs besides its hits.
+const MOST_BYTES: u64 = 64 << 20;
+const OVERHEAD: usize = 200;
 
 /// Headers that differ between the pages of one client without telling who it is or what it may see.
 const IGNORED: [HeaderName; 6] =
     [header::CONTENT_LENGTH, header::CONNECTION, header::ACCEPT_ENCODING, header::USER_AGENT, header::TE, header::EXPECT];
-const IGNORED_BY_NAME: [&str; 5] = ["x-opaque-id", "traceparent", "tracestate", "x-elastic-client-meta", "x-request-id"];
+const IGNORED_BY_NAME: [&str; 13] = [
+    "b3",
+    "baggage",
+    "elastic-apm-traceparent",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+    "uber-trace-id",
+    "x-amzn-trace-id",
+    "x-cloud-trace-context",
+    "x-correlation-id",
+    "x-elastic-client-meta",
+    "x-opaque-id",
+    "x-request-id",
+];
+const IGNORED_BY_PREFIX: [&str; 2] = ["x-b3-", "x-datadog-"];
 
 /// One search's window as it was shown.
 #[derive(Clone, Debug)]
@@ -67,7 +84,11 @@ pub struct Lead {
 
 /// Returns the name of a search: who asks (all headers but a few that tell nothing), and all that it asks but the page.
 pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> Digest128 {
-    let telling = headers.iter().filter(|(name, _)| !IGNORED.contains(name) && !IGNORED_BY_NAME.contains(&name.as_str()));
+    let tells = |name: &HeaderName| {
+        let ignored = IGNORED.contains(name) || IGNORED_BY_NAME.contains(&name.as_str());
+        !ignored && !IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
+    };
+    let telling = headers.iter().filter(|(name, _)| tells(name));
     let mut sorted: Vec<(&str, &[u8])> = telling.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     sorted.sort_by_key(|(name, _)| *name);
     let start = digester.start().piece(subject);
@@ -79,7 +100,8 @@ pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> 
 impl Pins {
     /// Returns no pins; each is kept for `memory`.
     pub fn new(memory: Duration) -> Self {
-        Self { kept: Cache::builder().max_capacity(PINS).time_to_live(memory).build(), flights: Arc::default() }
+        let weigh = |_: &Digest128, pin: &Arc<Pin>| u32::try_from(OVERHEAD + size_of_val(pin.hits.as_slice())).unwrap_or(u32::MAX);
+        Self { kept: Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).time_to_live(memory).build(), flights: Arc::default() }
     }
 
     /// Returns the pin of a search, for its later pages.

@@ -8,7 +8,7 @@ use crate::{
     config::{Fusion, Rule},
     es::{hit::Hit, reading::Reading, response::SearchResponse},
     inference::{Reranker, Scores},
-    intercept::{Gateway, pin::Pin, pin::PinnedHit, plan::SearchPlan},
+    intercept::{Gateway, compute::compute, pin::Pin, pin::PinnedHit, plan::SearchPlan},
     rerank::{
         Arrangement, Digester, Outcome, Reason, Reranked,
         arrange::{self, Fused, arrange},
@@ -29,6 +29,8 @@ pub struct Ranking<'a> {
     pub path: &'a str,
     /// The engine's answer.
     pub response: &'a SearchResponse<'a>,
+    /// How large it is.
+    pub bytes: usize,
 }
 
 // === impl Ranking ===
@@ -50,7 +52,8 @@ impl Ranking<'_> {
         }
         let known: HashMap<Digest128, (usize, &PinnedHit)> =
             pin.hits.iter().enumerate().map(|(position, hit)| (hit.name, (position, hit))).collect();
-        let last = pin.hits.iter().map(|hit| hit.presented).reduce(f64::min).unwrap_or(0.0);
+        // An editor's hits keep scores of their own, which are not in the pin.
+        let last = pin.hits.iter().filter(|hit| hit.rerank.is_some()).map(|hit| hit.presented).reduce(f64::min).unwrap_or(0.0);
         let fused: Vec<Fused> = self
             .window()
             .iter()
@@ -69,35 +72,50 @@ impl Ranking<'_> {
         if self.response.hits.len() < 2 {
             return Err(Reason::FewHits);
         }
-        let candidates = candidates::select(self.window(), &rule.fields, &plan.reading, &gateway.digester);
+        let select = || candidates::select(self.window(), &rule.fields, &plan.reading, &gateway.digester);
+        let candidates = compute(self.bytes, select).ok_or(Reason::Internal)?;
         if candidates.is_empty() {
-            if matches!(plan.reading, Reading::Source) {
+            let unpinned = self.window().iter().any(|hit| !candidates::is_pinned(hit.score));
+            if unpinned && matches!(plan.reading, Reading::Source) {
                 gateway.memory.remember_to_read_fields(self.path, rule);
             }
             return Err(Reason::NoText);
         }
+        let fusion = fusion_of(rule.fusion, reranker.card().scale, reranker.unit().is_some());
+        if candidates.len() < 2 {
+            return Err(Reason::FewHits);
+        }
+        if fusion == Fusion::Adaptive && reranker.unit().is_none() {
+            return Err(Reason::ModelError);
+        }
         let query = gateway.digester.query(vec![Part::text(plan.query_text.text.as_str())]);
         let documents = candidates.iter().map(|candidate| candidate.document.clone()).collect();
+        let digest = query.digest;
         let scores = reranker.score(query, documents, deadline).await?;
-        self.fuse(reranker, &candidates, &scores)
+        compute(self.bytes, || self.fuse(reranker, (fusion, digest), &candidates, &scores)).ok_or(Reason::Internal)?
     }
 
-    fn fuse(&self, reranker: &Reranker, candidates: &[Candidate], scores: &Scores) -> Result<Pin, Reason> {
+    fn fuse(
+        &self,
+        reranker: &Reranker,
+        (fusion, query): (Fusion, Digest128),
+        candidates: &[Candidate],
+        scores: &Scores,
+    ) -> Result<Pin, Reason> {
         let Self { gateway, rule, .. } = self;
         let scored: Vec<(&Candidate, Score)> =
             candidates.iter().zip(&scores.by_document).filter_map(|(candidate, score)| Some((candidate, (*score)?))).collect();
         let pair =
             |(candidate, rerank): &(&Candidate, Score)| Pair { first_stage: candidate.first_stage, rank: candidate.place, rerank: *rerank };
         let pairs: Vec<Pair> = scored.iter().map(pair).collect();
-        let fusion = fusion_of(rule.fusion, reranker.card().scale);
         let adaptive = fusion == Fusion::Adaptive;
         let trust = match rule.trust {
             Some(fixed) => fixed,
-            None if adaptive && !scores.repeated => gateway.memory.learn_trust(self.path, rule, &pairs),
-            None => gateway.memory.trust(self.path, rule),
+            None if adaptive => gateway.memory.learn_trust(self.path, rule, query, &pairs),
+            None => 1.0,
         };
         let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window: self.window().len() };
-        let finals = fuse(&pairs, &settings).ok_or(if pairs.len() < 2 { Reason::NoText } else { Reason::ModelError })?;
+        let finals = fuse(&pairs, &settings).ok_or(Reason::FewHits)?;
         let fused: Vec<Fused> = scored
             .iter()
             .zip(&finals)

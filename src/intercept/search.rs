@@ -1,7 +1,6 @@
 //! Takes one search through the gateway. The order of the steps is the order of the functions below.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +12,7 @@ use http::{
     request, response,
 };
 use rerank_plugin::{Deadline, Digest128};
-use tokio::{task, time};
+use tokio::time;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
     intercept::{
         Intercept,
         answer::{self, Answer},
+        compute::compute,
         encoding::{Coding, DecodeError},
         narrow::narrow,
         pin::{Pin, Turn, name_search},
@@ -30,12 +30,10 @@ use crate::{
         rank::Ranking,
         widen::widen,
     },
-    rerank::{Arrangement, Outcome, Reason},
+    rerank::{Outcome, Reason},
     respond::{self, Timing},
 };
 
-/// Bodies from here on are parsed off the async threads.
-const LARGE: usize = 256 << 10;
 const RERANK: HeaderName = HeaderName::from_static("rerank");
 
 /// One search that has a rule.
@@ -90,21 +88,36 @@ impl Search {
         }
     }
 
+    /// Plans the search by what earlier answers taught, unless that leads nowhere.
     fn plan(&self, asked: &Asked) -> Result<SearchPlan, Reason> {
         let gateway = &self.intercept.gateway;
         let path = asked.path();
+        let plan =
+            |hints: Hints| compute(asked.decoded.len(), || plan(&asked.search(), &self.rule, &hints)).ok_or(Reason::Internal).flatten();
         let hints = Hints {
             read_fields: gateway.memory.reads_fields(path, &self.rule),
             most_hits: gateway.memory.most_hits(path, &self.rule, gateway.max_inspected_body),
         };
-        let plan = compute(asked.decoded.len(), || plan(&asked.search(), &self.rule, &hints)).ok_or(Reason::Internal)??;
-        if gateway.memory.is_refused(path, &self.rule, &plan.reading) { Err(Reason::RewriteRejected) } else { Ok(plan) }
+        let mut planned = plan(hints)?;
+        // A later page needs the whole window that the first page pinned.
+        if hints.most_hits.is_some() && planned.page.from > 0 && gateway.pins.get(self.key(asked, &planned)).is_some() {
+            planned = plan(Hints { most_hits: None, ..hints })?;
+        }
+        if hints.read_fields && gateway.memory.is_refused(path, &self.rule, &planned) {
+            planned = plan(Hints { read_fields: false, ..hints })?;
+        }
+        if gateway.memory.is_refused(path, &self.rule, &planned) { Err(Reason::RewriteRejected) } else { Ok(planned) }
+    }
+
+    /// Returns the name under which the pages of a search are pinned.
+    fn key(&self, asked: &Asked, plan: &SearchPlan) -> Digest128 {
+        name_search(&self.intercept.gateway.digester, &asked.head.headers, &plan.pin_subject)
     }
 
     /// Sends the widened search and hands its answer on, or the original's when that will not do.
     async fn search(&self, asked: &Asked, plan: &SearchPlan) -> Response<Body> {
         let gateway = &self.intercept.gateway;
-        let key = name_search(&gateway.digester, &asked.head.headers, &plan.pin_subject);
+        let key = self.key(asked, plan);
         let follows = plan.page.from > 0 && gateway.pins.get(key).is_some();
         if let Some(reason) = gateway.registry.get(&self.rule.model).err().filter(|_| !follows) {
             self.pin_engine_order(plan, key, reason);
@@ -153,7 +166,7 @@ impl Search {
         }
         let gateway = &self.intercept.gateway;
         let started = Instant::now();
-        let ranking = Ranking { gateway, rule: &self.rule, plan, path: asked.path(), response };
+        let ranking = Ranking { gateway, rule: &self.rule, plan, path: asked.path(), response, bytes };
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
         let deadline = Deadline::after(budget);
         let pin = match time::timeout_at(deadline.0.into(), gateway.pins.turn(*key, plan.page.from == 0)).await {
@@ -161,11 +174,13 @@ impl Search {
             Ok(Turn::Lead(lead)) => lead.finish(ranking.compute(gateway.registry.get(&self.rule.model), deadline).await),
             Err(_) => Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }),
         };
-        let narrowed = compute(bytes, || narrow(response, plan.page, &plan.reading, &ranking.follow(&pin)))
-            .or_else(|| compute(bytes, || narrow(response, plan.page, &plan.reading, &Arrangement::engine_order(response.hits.len()))));
-        let Some(page) = narrowed else { return self.resend(asked, Reason::Internal).await };
-        let timing = Timing { engine: *engine, rerank: started.elapsed() };
-        self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
+        match compute(bytes, || narrow(response, plan.page, &plan.reading, &ranking.follow(&pin))) {
+            Some(page) => {
+                let timing = Timing { engine: *engine, rerank: started.elapsed() };
+                self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
+            }
+            None => self.refused(answered, Reason::Internal).await,
+        }
     }
 
     /// The engine does not take the widened search, or its answer is of no use: the client's own search decides.
@@ -183,7 +198,7 @@ impl Search {
             Reason::RewriteRejected => {
                 let (response, fared_better) = self.compare(asked, reason).await;
                 if fared_better {
-                    gateway.memory.remember_refusal(path, &self.rule, &plan.reading);
+                    gateway.memory.remember_refusal(path, &self.rule, plan);
                 }
                 response
             }
@@ -221,10 +236,11 @@ impl Search {
         self.finish(response, &Outcome::Skipped(reason), None)
     }
 
-    /// Later pages of a search whose first page went out in the engine's order stay in it.
+    /// Later pages of a search whose first page, or the first that was seen, went out in the engine's order stay in it.
     fn pin_engine_order(&self, plan: &SearchPlan, key: Digest128, reason: Reason) {
-        if plan.page.from == 0 {
-            self.intercept.gateway.pins.put(key, Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() });
+        let pins = &self.intercept.gateway.pins;
+        if plan.page.from == 0 || pins.get(key).is_none() {
+            pins.put(key, Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() });
         }
     }
 
@@ -290,12 +306,6 @@ fn widened(asked: &Asked, plan: &SearchPlan) -> Option<Request<Body>> {
         head.headers.remove(ACCEPT_ENCODING);
     }
     Some(Request::from_parts(head, body::full(widened.body)))
-}
-
-/// Runs JSON work where it may take its time; `None` when it panicked, which must not cost the client the answer.
-fn compute<T>(bytes: usize, work: impl FnOnce() -> T) -> Option<T> {
-    let guarded = || catch_unwind(AssertUnwindSafe(work)).ok();
-    if bytes > LARGE { task::block_in_place(guarded) } else { guarded() }
 }
 
 /// Returns the answer with another body, in the coding and the framing that it came in.

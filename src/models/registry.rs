@@ -84,7 +84,7 @@ pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings
         Loaded::Local { preparer, .. } => preparer.card().scale,
         Loaded::Remote(remote) => remote.card().scale,
     };
-    let fuses_adaptively = |rule: &Arc<config::Rule>| rule.model == model.name && fusion_of(rule.fusion, scale) == Fusion::Adaptive;
+    let fuses_adaptively = |rule: &Arc<config::Rule>| rule.model == model.name && fusion_of(rule.fusion, scale, true) == Fusion::Adaptive;
     let settings = Settings {
         name: Arc::clone(&model.name),
         batch_tokens: model.batch_tokens,

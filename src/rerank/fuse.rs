@@ -42,11 +42,12 @@ const MOST_WINDOWS: f64 = 500.0;
 const LEAST_PAIRS_TO_LEARN: usize = 8;
 const RRF_CONSTANT: f64 = 60.0;
 
-/// Returns the rule's fusion, or the one that fits the model: adaptive for cosines, which say little by themselves.
-pub fn fusion_of(rule: Option<Fusion>, scale: Scale) -> Fusion {
+/// Returns the rule's fusion, or the one that fits the model: adaptive for cosines, which say little by themselves, where the
+/// model's unit could be measured.
+pub fn fusion_of(rule: Option<Fusion>, scale: Scale, has_unit: bool) -> Fusion {
     rule.unwrap_or(match scale {
-        Scale::Cosine => Fusion::Adaptive,
-        Scale::Logit | Scale::Probability => Fusion::Replace,
+        Scale::Cosine if has_unit => Fusion::Adaptive,
+        Scale::Cosine | Scale::Logit | Scale::Probability => Fusion::Replace,
     })
 }
 
