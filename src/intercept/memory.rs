@@ -20,8 +20,17 @@ pub struct Memory {
     digester: Digester,
     refused: Cache<Digest128, ()>,
     read_fields: Cache<Digest128, ()>,
-    hit_bytes: Cache<Digest128, usize>,
+    weights: Cache<Digest128, Weight>,
     trust: Cache<Digest128, Trust>,
+}
+
+/// What an answer weighs, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weight {
+    /// One hit, on the average; nothing when there was none.
+    pub hit: usize,
+    /// All but the hits: aggregations take much and do not grow with the window.
+    pub outside: usize,
 }
 
 // === impl Memory ===
@@ -35,7 +44,7 @@ impl Memory {
             digester,
             refused: forgetful(),
             read_fields: forgetful(),
-            hit_bytes: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(),
+            weights: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(),
             trust,
         }
     }
@@ -62,15 +71,15 @@ impl Memory {
 
     /// Returns how many hits of this path fit under the cap, as far as is known.
     pub fn most_hits(&self, path: &str, rule: &Rule, cap: usize) -> Option<usize> {
-        self.hit_bytes.get(&self.key(path, rule, &[])).map(|bytes| cap / bytes.max(1))
+        self.weights.get(&self.key(path, rule, &[])).map(|known| cap.saturating_sub(known.outside) / known.hit.max(1))
     }
 
-    /// An answer with that many hits had that many bytes. Larger hits are believed at once, smaller ones slowly.
-    pub fn remember_size(&self, path: &str, rule: &Rule, bytes: usize, hits: usize) {
+    /// An answer weighed this. What is heavier is believed at once, what is lighter slowly.
+    pub fn remember_weight(&self, path: &str, rule: &Rule, seen: Weight) {
         let key = self.key(path, rule, &[]);
-        let size = bytes / hits.max(1);
-        let known = self.hit_bytes.get(&key).unwrap_or(size);
-        self.hit_bytes.insert(key, size.max(known - known / 8));
+        let known = self.weights.get(&key).unwrap_or_default();
+        let believed = |known: usize, seen: usize| seen.max(known - known / 8);
+        self.weights.insert(key, Weight { hit: believed(known.hit, seen.hit), outside: believed(known.outside, seen.outside) });
     }
 
     /// Learns from one scored window, and returns the trust that the model has on this path from now on.
