@@ -5,6 +5,7 @@ use crate::support::{
     app::{self, Gateway, REVERSE},
     fake_engine::{FakeEngine, Product},
     http::{Call, Reply},
+    until,
 };
 
 const DOCUMENTS: usize = 120;
@@ -139,6 +140,21 @@ async fn case_23_concurrent_firsts_share_one_computation() {
     }
     assert!(answers.iter().all(|answer| answer.hits == answers[0].hits));
     assert_eq!((gateway.observed.searches(), engine.count()), (1, 8), "every hit comes from the caller's own answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_takes_nobody_with_it() {
+    let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
+    let gateway = observed(&engine).await;
+    let address = gateway.address;
+    let leader = tokio::spawn(async move { page(0, 10).send(address).await });
+    until(|| gateway.observed.documents() > 0).await;
+    let follower = tokio::spawn(async move { page(0, 10).send(address).await });
+    until(|| engine.count() == 2).await;
+    leader.abort();
+    let reply = follower.await.unwrap();
+    assert_reranked(&reply);
+    assert_eq!(gateway.observed.searches(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
