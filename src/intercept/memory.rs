@@ -78,7 +78,7 @@ impl Memory {
     pub fn remember_weight(&self, path: &str, rule: &Rule, seen: Weight) {
         let key = self.key(path, rule, &[]);
         let known = self.weights.get(&key).unwrap_or_default();
-        let believed = |known: usize, seen: usize| seen.max(known - known / 8);
+        let believed = |before: usize, now: usize| now.max(before - before / 8);
         self.weights.insert(key, Weight { hit: believed(known.hit, seen.hit), outside: believed(known.outside, seen.outside) });
     }
 
