@@ -3,7 +3,7 @@
 use crate::support::{
     answer::Answer,
     app::{self, Gateway, REVERSE},
-    fake_engine::{FakeEngine, Product},
+    fake_engine::{FakeEngine, Product, Trouble},
     http::{Call, Reply},
     until,
 };
@@ -104,6 +104,20 @@ async fn case_23_pages_after_a_first_without_a_model_stay_in_the_engines_order()
         assert_eq!(reply.rerank_status(), "skipped; reason=model-loading");
         assert_eq!(Answer::of(&reply).ids(), ids(from..from + 10));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_23_pages_after_a_first_that_the_engine_spoilt_stay_in_its_order() {
+    let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
+    let gateway = app::start(&engine, REVERSE).await;
+    engine.trouble(|asked| (asked.size > 10).then_some(Trouble::Text("<html>")));
+    for from in [0, 10] {
+        let reply = page(from, 10).send(gateway.address).await;
+        assert_eq!(reply.rerank_status(), "skipped; reason=upstream-answer");
+        assert_eq!(Answer::of(&reply).ids(), ids(from..from + 10));
+        engine.trouble(|_| None);
+    }
+    assert_reranked(&page(0, 10).send(gateway.address).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -319,6 +319,8 @@ async fn gzip_is_undone_to_look_inside_and_done_again() {
         for (accepted, coding) in [("gzip", "gzip"), ("deflate, gzip;q=0.5", "gzip"), ("br", ""), ("identity", "")] {
             let reply = packed.clone().with("accept-encoding", accepted).send(gateway.address).await;
             assert_eq!(reply.header("content-encoding"), coding, "{accepted}");
+            // Nothing is asked for that could not be looked into.
+            assert_eq!(engine.node.seen().last().unwrap().header("accept-encoding").unwrap_or_default(), coding);
             assert_eq!(Answer::of(&reply).hits, turned);
         }
         for (body, coding, reason) in [
