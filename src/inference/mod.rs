@@ -51,6 +51,8 @@ pub struct Scores {
     pub by_document: Vec<Option<Score>>,
     /// Documents whose dear part was already there.
     pub cached: usize,
+    /// Whether nothing at all was left to compute, not even of the query: the same search was scored before.
+    pub repeated: bool,
 }
 
 /// Asks the scorer to stop when it is dropped: the search was answered, or its client is gone.
@@ -139,6 +141,7 @@ impl Reranker {
             documents.into_iter().enumerate().filter_map(|(number, document)| Some((number, document.ok()?))).collect();
         let mut missing = documents.len();
         let cached = documents.iter().filter(|(_, document)| document.cost() == 0).count();
+        let repeated = query.cost() == 0 && cached == documents.len();
         let (results, mut batches) = mpsc::unbounded_channel::<Batch>();
         queue.push(Job { query, documents, stop: stop.0.clone(), results })?;
         while missing > 0 {
@@ -149,7 +152,7 @@ impl Reranker {
                 by_document[number] = self.accept(result)?;
             }
         }
-        Ok(Scores { by_document, cached })
+        Ok(Scores { by_document, cached, repeated })
     }
 
     async fn prepare(
@@ -189,7 +192,7 @@ impl Reranker {
             Reason::ModelError
         })?;
         let by_document = results.into_iter().map(|result| self.accept(result)).collect::<Result<_, _>>()?;
-        Ok(Scores { by_document, cached: 0 })
+        Ok(Scores { by_document, cached: 0, repeated: false })
     }
 
     /// Returns the score, nothing for a document that cannot be scored, or the reason why the whole search has none.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moka::sync::Cache;
+use moka::{Entry, sync::Cache};
 use rerank_plugin::Digest128;
 
 use crate::{
@@ -20,17 +20,8 @@ pub struct Memory {
     digester: Digester,
     refused: Cache<Digest128, ()>,
     read_fields: Cache<Digest128, ()>,
-    weights: Cache<Digest128, Weight>,
+    hit_bytes: Cache<Digest128, usize>,
     trust: Cache<Digest128, Trust>,
-}
-
-/// What an answer weighs, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Weight {
-    /// One hit, on the average; nothing when there was none.
-    pub hit: usize,
-    /// All but the hits: aggregations take much and do not grow with the window.
-    pub outside: usize,
 }
 
 // === impl Memory ===
@@ -44,7 +35,7 @@ impl Memory {
             digester,
             refused: forgetful(),
             read_fields: forgetful(),
-            weights: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(),
+            hit_bytes: Cache::builder().max_capacity(ENTRIES).time_to_live(BELIEVED).build(),
             trust,
         }
     }
@@ -71,23 +62,30 @@ impl Memory {
 
     /// Returns how many hits of this path fit under the cap, as far as is known.
     pub fn most_hits(&self, path: &str, rule: &Rule, cap: usize) -> Option<usize> {
-        self.weights.get(&self.key(path, rule, &[])).map(|known| cap.saturating_sub(known.outside) / known.hit.max(1))
+        self.hit_bytes.get(&self.key(path, rule, &[])).map(|bytes| cap / bytes.max(1))
     }
 
-    /// An answer weighed this. What is heavier is believed at once, what is lighter slowly.
-    pub fn remember_weight(&self, path: &str, rule: &Rule, seen: Weight) {
+    /// Hits of this path have that many bytes each. Larger hits are believed at once, smaller ones slowly.
+    pub fn remember_size(&self, path: &str, rule: &Rule, bytes: usize) {
         let key = self.key(path, rule, &[]);
-        let known = self.weights.get(&key).unwrap_or_default();
-        let believed = |before: usize, now: usize| now.max(before - before / 8);
-        self.weights.insert(key, Weight { hit: believed(known.hit, seen.hit), outside: believed(known.outside, seen.outside) });
+        let known = self.hit_bytes.get(&key).unwrap_or(bytes);
+        self.hit_bytes.insert(key, bytes.max(known - known / 8));
+    }
+
+    /// Returns the trust that the model has on this path.
+    pub fn trust(&self, path: &str, rule: &Rule) -> f64 {
+        self.trust.get(&self.trust_key(path, rule)).unwrap_or_default().value()
     }
 
     /// Learns from one scored window, and returns the trust that the model has on this path from now on.
     pub fn learn_trust(&self, path: &str, rule: &Rule, pairs: &[Pair]) -> f64 {
-        let key = self.digester.start().piece(path.as_bytes()).piece(rule.model.as_bytes()).finish();
-        let learnt =
-            self.trust.entry(key).and_upsert_with(|known| known.map_or_else(Trust::default, |entry| entry.into_value()).learn(pairs));
-        learnt.into_value().value()
+        let entry = self.trust.entry(self.trust_key(path, rule));
+        let learn = |known: Option<Entry<Digest128, Trust>>| known.map_or_else(Trust::default, Entry::into_value).learn(pairs);
+        entry.and_upsert_with(learn).into_value().value()
+    }
+
+    fn trust_key(&self, path: &str, rule: &Rule) -> Digest128 {
+        self.digester.start().piece(path.as_bytes()).piece(rule.model.as_bytes()).finish()
     }
 
     fn key(&self, path: &str, rule: &Rule, added: &[std::sync::Arc<str>]) -> Digest128 {
@@ -100,5 +98,46 @@ fn added(reading: &Reading) -> &[std::sync::Arc<str>] {
     match reading {
         Reading::Source => &[],
         Reading::Fields { added } => added,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rerank_plugin::{Scale, Score};
+
+    use super::Memory;
+    use crate::{
+        config::{KINDS, parse},
+        rerank::{Digester, fuse::Pair},
+    };
+
+    const CONFIG: &str = "[upstream]\nnodes = ['http://127.0.0.1:9200']\n[models.m]\nsource = './m'\n\
+        [[rules]]\nindex = ['shop']\nmodel = 'm'\nfields = ['title']\n";
+
+    #[test]
+    fn sizes_grow_at_once_and_shrink_slowly() {
+        let config = parse(Path::new("p.toml"), CONFIG, KINDS).unwrap();
+        let (memory, rule) = (Memory::new(Digester::new()), &config.rules[0]);
+        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), None);
+        memory.remember_size("/shop/_search", rule, 10);
+        memory.remember_size("/shop/_search", rule, 100);
+        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(10));
+        memory.remember_size("/shop/_search", rule, 10);
+        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(11));
+        assert_eq!(memory.most_hits("/other/_search", rule, 1000), None);
+    }
+
+    #[test]
+    fn trust_is_learnt_for_each_path() {
+        let config = parse(Path::new("p.toml"), CONFIG, KINDS).unwrap();
+        let (memory, rule) = (Memory::new(Digester::new()), &config.rules[0]);
+        let start = memory.trust("/shop/_search", rule);
+        let pair =
+            |rank: u8| Pair { first_stage: Some(rank.into()), rank: rank.into(), rerank: Score::new(rank.into(), Scale::Cosine).unwrap() };
+        let learnt = memory.learn_trust("/shop/_search", rule, &(0..9).map(pair).collect::<Vec<_>>());
+        assert!(learnt > start && memory.trust("/shop/_search", rule) == learnt);
+        assert_eq!(memory.trust("/other/_search", rule), start);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use rerank_plugin::{Deadline, Digest128, Part, Score};
 
 use crate::{
-    config::Rule,
+    config::{Fusion, Rule},
     es::{hit::Hit, reading::Reading, response::SearchResponse},
     inference::{Reranker, Scores},
     intercept::{Gateway, pin::Pin, pin::PinnedHit, plan::SearchPlan},
@@ -90,8 +90,12 @@ impl Ranking<'_> {
             |(candidate, rerank): &(&Candidate, Score)| Pair { first_stage: candidate.first_stage, rank: candidate.place, rerank: *rerank };
         let pairs: Vec<Pair> = scored.iter().map(pair).collect();
         let fusion = fusion_of(rule.fusion, reranker.card().scale);
-        let adaptive = fusion == crate::config::Fusion::Adaptive;
-        let trust = if adaptive { rule.trust.unwrap_or(gateway.memory.learn_trust(self.path, rule, &pairs)) } else { 1.0 };
+        let adaptive = fusion == Fusion::Adaptive;
+        let trust = match rule.trust {
+            Some(fixed) => fixed,
+            None if adaptive && !scores.repeated => gateway.memory.learn_trust(self.path, rule, &pairs),
+            None => gateway.memory.trust(self.path, rule),
+        };
         let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window: self.window().len() };
         let finals = fuse(&pairs, &settings).ok_or(if pairs.len() < 2 { Reason::NoText } else { Reason::ModelError })?;
         let fused: Vec<Fused> = scored

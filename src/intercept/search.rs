@@ -24,7 +24,6 @@ use crate::{
         Intercept,
         answer::{self, Answer},
         encoding::{Coding, DecodeError},
-        memory::Weight,
         narrow::narrow,
         pin::{Pin, Turn, name_search},
         plan::{self, Hints, SearchPlan, plan},
@@ -126,7 +125,10 @@ impl Search {
                 let bytes = decoded.len();
                 match compute(bytes, || SearchResponse::parse(&decoded)) {
                     Some(Ok(read)) => {
-                        gateway.memory.remember_weight(asked.path(), &self.rule, weight(&read, bytes));
+                        if !read.hits.is_empty() {
+                            let size = read.hits.iter().map(|hit| hit.raw().len()).sum::<usize>() / read.hits.len();
+                            gateway.memory.remember_size(asked.path(), &self.rule, size);
+                        }
                         self.hits(&answered_search, head, coding, (&read, bytes)).await
                     }
                     Some(Err(_)) => self.refused(&answered_search, Reason::UpstreamAnswer).await,
@@ -174,9 +176,8 @@ impl Search {
         self.pin_engine_order(plan, *key, reason);
         match reason {
             Reason::TooLarge => {
-                // By how much is not known: half as many hits are worth the next try.
-                let hit = gateway.max_inspected_body.saturating_mul(2) / plan.fetch.max(1);
-                gateway.memory.remember_weight(path, &self.rule, Weight { hit, outside: 0 });
+                // Half as many hits are asked for next time.
+                gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2) / plan.fetch.max(1));
                 self.resend(asked, reason).await
             }
             Reason::RewriteRejected => {
@@ -289,12 +290,6 @@ fn widened(asked: &Asked, plan: &SearchPlan) -> Option<Request<Body>> {
         head.headers.remove(ACCEPT_ENCODING);
     }
     Some(Request::from_parts(head, body::full(widened.body)))
-}
-
-/// Returns what the hits and the rest of an answer of so many bytes weigh.
-fn weight(response: &SearchResponse<'_>, bytes: usize) -> Weight {
-    let in_hits = response.array().as_str().len();
-    Weight { hit: in_hits / response.hits.len().max(1), outside: bytes.saturating_sub(in_hits) }
 }
 
 /// Runs JSON work where it may take its time; `None` when it panicked, which must not cost the client the answer.
