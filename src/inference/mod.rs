@@ -113,6 +113,9 @@ impl Reranker {
     /// # Errors
     /// The [`Reason`] why the search keeps the engine's order. What was begun still fills the caches.
     pub async fn score(&self, query: Query, documents: Vec<Document>, deadline: Deadline) -> Result<Scores, Reason> {
+        if deadline.left().is_zero() {
+            return Err(Reason::Timeout);
+        }
         let answer = async {
             match &self.engine {
                 Engine::Local { preparer, queue } => self.score_here(preparer, queue, query, documents).await,

@@ -16,6 +16,9 @@ use crate::{
 const BELIEVED: Duration = Duration::from_secs(300);
 const ENTRIES: u64 = 10_000;
 
+/// The part of the cap that is left free: for what is not hits, and for hits that are larger than the others were.
+const ROOM: usize = 4;
+
 /// The memory of one gateway. Keys are digests: paths are attacker-supplied.
 pub struct Memory {
     digester: Digester,
@@ -57,7 +60,7 @@ impl Memory {
 
     /// Returns how many hits of this path fit under the cap, as far as is known.
     pub fn most_hits(&self, path: &str, rule: &Rule, cap: usize) -> Option<usize> {
-        self.hit_bytes.get(&self.key(path, rule, &[])).map(|bytes| cap / bytes.max(1))
+        self.hit_bytes.get(&self.key(path, rule, &[])).map(|bytes| (cap - cap / ROOM) / bytes.max(1))
     }
 
     /// Hits of this path have that many bytes each. Larger hits are believed at once, smaller ones slowly.
@@ -129,9 +132,9 @@ mod tests {
         assert_eq!(memory.most_hits("/shop/_search", rule, 1000), None);
         memory.remember_size("/shop/_search", rule, 10);
         memory.remember_size("/shop/_search", rule, 100);
-        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(10));
+        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(7));
         memory.remember_size("/shop/_search", rule, 10);
-        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(11));
+        assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(8));
         assert_eq!(memory.most_hits("/other/_search", rule, 1000), None);
     }
 

@@ -3,8 +3,9 @@
 use crate::support::{
     answer::Answer,
     app::{self, Gateway, REVERSE},
-    fake_engine::{FakeEngine, Product},
+    fake_engine::{FakeEngine, Product, Trouble},
     http::{Call, Reply},
+    until,
 };
 
 const DOCUMENTS: usize = 120;
@@ -106,6 +107,20 @@ async fn case_23_pages_after_a_first_without_a_model_stay_in_the_engines_order()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_23_pages_after_a_first_that_the_engine_spoilt_stay_in_its_order() {
+    let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
+    let gateway = app::start(&engine, REVERSE).await;
+    engine.trouble(|asked| (asked.size > 10).then_some(Trouble::Text("<html>")));
+    for from in [0, 10] {
+        let reply = page(from, 10).send(gateway.address).await;
+        assert_eq!(reply.rerank_status(), "skipped; reason=upstream-answer");
+        assert_eq!(Answer::of(&reply).ids(), ids(from..from + 10));
+        engine.trouble(|_| None);
+    }
+    assert_reranked(&page(0, 10).send(gateway.address).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_23_after_a_refresh_new_hits_come_behind_the_pinned_ones() {
     let engine = FakeEngine::start(Product::Elasticsearch, DOCUMENTS).await;
     let gateway = app::start(&engine, REVERSE).await;
@@ -139,6 +154,21 @@ async fn case_23_concurrent_firsts_share_one_computation() {
     }
     assert!(answers.iter().all(|answer| answer.hits == answers[0].hits));
     assert_eq!((gateway.observed.searches(), engine.count()), (1, 8), "every hit comes from the caller's own answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_takes_nobody_with_it() {
+    let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
+    let gateway = observed(&engine).await;
+    let address = gateway.address;
+    let leader = tokio::spawn(async move { page(0, 10).send(address).await });
+    until(|| gateway.observed.documents() > 0).await;
+    let follower = tokio::spawn(async move { page(0, 10).send(address).await });
+    until(|| engine.count() == 2).await;
+    leader.abort();
+    let reply = follower.await.unwrap();
+    assert_reranked(&reply);
+    assert_eq!(gateway.observed.searches(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,6 +93,10 @@ async fn case_5_9_10_18_and_22_hits_and_all_around_them_keep_their_bytes() {
         r#""_source":{"includes":["big"],"excludes":["title"]}"#,
         r#""_source":false,"fields":["title","price"]"#,
         r#""_source":false,"fields":["n.t"]"#,
+        r#""_source":false,"fields":["t*",{"field":"n.*"}]"#,
+        r#""_source":["big"],"fields":["nothing"]"#,
+        r#""stored_fields":["x"]"#,
+        r#""sort":["_score"],"track_scores":true"#,
         r#""_source":false,"docvalue_fields":["big"]"#,
         r#""version":true,"highlight":{"fields":{"title":{}}}"#,
         r#""aggs":{"a":{"max":{"field":"big"}}},"suggest":{"s":{"text":"sheo","term":{"field":"title"}}}"#,
@@ -126,6 +130,41 @@ async fn case_18_large_integers_and_decimals_survive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn scores_may_stay_the_engines() {
+    let engine = FakeEngine::start(Product::Elasticsearch, DOCUMENTS).await;
+    let gateway = app::start(&engine, &format!("{REVERSE}score = \"keep\"\n")).await;
+    let call = Call::search(&page(0, WINDOW)).query("pretty");
+    let (mut direct, kept) = (Answer::of(&call.send(engine.node.address).await), Answer::of(&call.send(gateway.address).await));
+    direct.hits.reverse();
+    assert_eq!(kept, direct, "scores and maximum included");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_many_hits_is_read_off_the_async_threads() {
+    let engine = FakeEngine::start(Product::OpenSearch, 5000).await;
+    let gateway = app::start(&engine, REVERSE).await;
+    let answer = Answer::of(&gateway.search(&page(0, 4000)).await);
+    assert_eq!(answer.ids(), ids((0..WINDOW).rev().chain(WINDOW..4000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_asked_what_the_engine_was_asked() {
+    let engine = FakeEngine::start(Product::OpenSearch, 12).await;
+    let gateway = app::start(&engine, &REVERSE.replace("fake-reverse", "fake-overlap")).await;
+    let reds = ids([0, 3, 6, 9, 1, 2, 4, 5, 7, 8]);
+    for call in [
+        Call::search(r#"{"query":{"match":{"title":"red"}}}"#),
+        Call::search(
+            r#"{"query":{"bool":{"must":[{"multi_match":{"query":"red","fields":["title"]}}],"filter":{"match":{"title":"7"}}}}}"#,
+        ),
+        Call::search(&shoes("")).query("q=red"),
+        Call::get("/products/_search?q=title:red"),
+    ] {
+        assert_eq!(Answer::of(&call.send(gateway.address).await).ids(), reds, "{call:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_22_a_needed_name_that_a_script_makes_is_left_to_it() {
     let engine = FakeEngine::start(Product::OpenSearch, 20).await;
     let gateway = app::start(&engine, REVERSE).await;
@@ -144,7 +183,7 @@ async fn case_8_scores_belong_to_the_texts_of_their_documents() {
     let gateway = app::start(&engine, &rules).await;
     let body = r#"{"query":{"match":{"title":"red hat"}},"size":50}"#;
     let answer = Answer::of(&gateway.search(body).await);
-    let found = |document: &usize| usize::from(title(*document).ends_with("red")) + usize::from(document % 5 == 0);
+    let found = |document: &usize| usize::from(title(*document).ends_with("red")) + usize::from(document.is_multiple_of(5));
     let mut expected: Vec<usize> = (0..WINDOW).collect();
     expected.sort_by_key(|document| 2 - found(document));
     assert_eq!(answer.ids(), ids(expected.iter().copied()));

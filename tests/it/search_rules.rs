@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
+use http::Method;
 
 use crate::support::{
     answer::{Answer, assert_same},
@@ -74,9 +75,9 @@ async fn rule_0_different_rules_and_silent_ones() {
     for target in ["/other,products/_search", "/none/_search"] {
         assert_eq!(assert_passes(&engine, &silent, &Call::post(target, MATCH)).await.rerank_status(), "");
     }
-    let reply = silent.search(MATCH).await;
-    assert_eq!((reply.rerank_status(), reply.header("server-timing")), ("", ""));
-    assert_eq!(Answer::of(&reply).ids()[0], "id29", "reranked nevertheless");
+    let reranked = silent.search(MATCH).await;
+    assert_eq!((reranked.rerank_status(), reranked.header("server-timing")), ("", ""));
+    assert_eq!(Answer::of(&reranked).ids()[0], "id29", "reranked nevertheless");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,6 +221,24 @@ async fn rule_6_after_too_large_answers_fewer_hits_are_asked_for() {
     }
     assert_eq!(told[0], "skipped; reason=too-large");
     assert!(told.last().unwrap().starts_with("reranked"), "{told:?}");
+    // What is believed of hits grows lighter with every search, and must not end in asking for too many again.
+    for _ in 0..30 {
+        let reply = gateway.search(MATCH).await;
+        assert!(reply.rerank_status().starts_with("reranked"), "{}", reply.rerank_status());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_few_hits_and_much_else_does_not_narrow_the_window() {
+    let engine = FakeEngine::start(Product::OpenSearch, 120).await;
+    let gateway = app::start(&engine, &format!("{REVERSE}[limits]\nmax-inspected-body = \"64KiB\"\n")).await;
+    engine.trouble(|_| Some(Trouble::Bulk(30_000)));
+    for documents in [0, 1, 2] {
+        engine.mood().order = (0..documents).collect();
+        gateway.search(MATCH).await;
+    }
+    engine.mood().order = (0..120).collect();
+    assert_eq!(gateway.search(MATCH).await.rerank_status(), "reranked; model=\"m\"; window=50; scored=50; cached=0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,7 +300,7 @@ async fn case_20_broken_gigantic_and_deep_bodies_are_forwarded() {
         (b"\xff\xfe{}".to_vec(), "not-json"),
         (b"[]".to_vec(), "not-json"),
         (b"null".to_vec(), "not-json"),
-        (MATCH[..20].as_bytes().to_vec(), "not-json"),
+        (MATCH.as_bytes()[..20].to_vec(), "not-json"),
         (format!("{MATCH}{MATCH}").into_bytes(), "not-json"),
         (b"{\"query\":{\"match\":{\"title\":\"\\ud800\"}}}".to_vec(), "no-query-text"),
         (b"{\"query\":{\"match\":{\"title\":\"a\"}},\"query\":{\"match\":{\"title\":\"b\"}}}".to_vec(), "not-json"),
@@ -305,11 +324,14 @@ async fn gzip_is_undone_to_look_inside_and_done_again() {
         for (accepted, coding) in [("gzip", "gzip"), ("deflate, gzip;q=0.5", "gzip"), ("br", ""), ("identity", "")] {
             let reply = packed.clone().with("accept-encoding", accepted).send(gateway.address).await;
             assert_eq!(reply.header("content-encoding"), coding, "{accepted}");
+            // Nothing is asked for that could not be looked into.
+            assert_eq!(engine.node.seen().last().unwrap().header("accept-encoding").unwrap_or_default(), coding);
             assert_eq!(Answer::of(&reply).hits, turned);
         }
         for (body, coding, reason) in [
             (b"not gzip".to_vec(), "gzip", "not-json"),
             (gzip(MATCH.as_bytes())[..30].to_vec(), "gzip", "not-json"),
+            (gzip(&vec![b' '; 20 << 20]), "gzip", "too-large"),
             (MATCH.as_bytes().to_vec(), "zstd", "unsupported"),
         ] {
             let call = Call::post("/products/_search", body).with("content-encoding", coding);
@@ -330,6 +352,8 @@ async fn every_way_to_send_a_search_is_understood() {
         Call::get("/products/_search?q=shoe"),
         Call::get(&format!("/products/_search?source={encoded}&source_content_type=application/json")),
         Call::search(MATCH).with("content-type", vendor).with("accept", vendor),
+        Call::search(MATCH).by(Method::GET),
+        Call::search(MATCH).with("transfer-encoding", "chunked"),
         Call::search(MATCH).with("x-opaque-id", "7").with("traceparent", "00-1-1-00"),
         Call::post("/products/_search/", MATCH),
     ] {

@@ -189,10 +189,10 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         Some(Trouble::FailedShard) => {
             let order = mood.order.iter().copied().filter(|document| document % 3 > 0).collect();
             let fewer = Mood { order, trouble: Arc::clone(&mood.trouble), ..*mood };
-            let page = fake_hits::page(&fewer, &asked, number)
+            let rest = fake_hits::page(&fewer, &asked, number)
                 .replace(r#""failed":0"#, r#""failed":1"#)
                 .replace(r#""failed" : 0"#, r#""failed" : 1"#);
-            wire.answer(200, page.as_bytes())
+            wire.answer(200, rest.as_bytes())
         }
         Some(Trouble::Slow(time)) => [vec![Act::Pause(time)], wire.answer(200, page.as_bytes())].concat(),
         Some(Trouble::Cut) => wire.cut(page.as_bytes()),

@@ -113,8 +113,8 @@ fn source(asked: &Asked, document: usize) -> Option<String> {
         Some(list) => list.split(',').collect::<Vec<_>>().into(),
         None => written.unwrap_or(Value::Bool(!asked.body.contains_key("stored_fields"))),
     };
-    let names = |setting: &Value| -> Vec<String> {
-        let list = setting.as_array().cloned().unwrap_or_else(|| vec![setting.clone()]);
+    let names = |given: &Value| -> Vec<String> {
+        let list = given.as_array().cloned().unwrap_or_else(|| vec![given.clone()]);
         list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let (mut includes, mut excludes) = match &setting {
@@ -176,7 +176,6 @@ fn fields(mood: &Mood, asked: &Asked, document: usize) -> Vec<String> {
 fn pretty(json: &str) -> String {
     let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
     let mut letters = json.chars().peekable();
-    let newline = |out: &mut String, depth: usize| out.extend(["\n", &"  ".repeat(depth)]);
     while let Some(letter) = letters.next() {
         if in_string {
             out.push(letter);
@@ -189,26 +188,28 @@ fn pretty(json: &str) -> String {
             '{' | '[' => {
                 depth += 1;
                 out.push(letter);
-                newline(&mut out, depth);
+                new_line(&mut out, depth);
             }
+            '}' | ']' if out.ends_with("{ ") || out.ends_with("[ ") => out.push(letter),
             '}' | ']' => {
-                let empty = out.ends_with("{ ") || out.ends_with("[ ");
-                if !empty {
-                    depth -= 1;
-                    newline(&mut out, depth);
-                }
+                depth -= 1;
+                new_line(&mut out, depth);
                 out.push(letter);
             }
             ',' => {
                 out.push(',');
-                newline(&mut out, depth);
+                new_line(&mut out, depth);
             }
             ':' => out.push_str(" : "),
-            letter => {
+            _ => {
                 in_string = letter == '"';
                 out.push(letter);
             }
         }
     }
     out + "\n"
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.extend(["\n", &"  ".repeat(depth)]);
 }

@@ -55,6 +55,11 @@ impl Call {
         self
     }
 
+    /// The same with this method.
+    pub(crate) fn by(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
     /// The same with this query string.
     pub(crate) fn query(mut self, query: &str) -> Self {
         self.target = format!("{}?{query}", self.target.split('?').next().unwrap());
