@@ -10,7 +10,7 @@ use podium::{
     rerank::Digester,
 };
 use rerank_plugin::{
-    Fault, Loaded, Preparer, Scorer, Silent, Stop, Vector,
+    Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
     testing::{
         MapStore,
         conformance::{self, Tolerance, document, query},
@@ -64,9 +64,10 @@ impl MiniLm {
     fn scores(&mut self, text: &str, documents: &[&str]) -> Vec<f32> {
         let asked = self.preparer.query(&query(text)).unwrap();
         let documents: Vec<_> = documents.iter().map(|passage| self.preparer.document(&asked, &document(passage)).unwrap()).collect();
-        let state = self.worker.begin(&asked).unwrap();
-        let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
-        let scores = self.worker.score(&batch, &Stop::default());
+        let stop = Stop::default();
+        let state = self.worker.begin(&[&asked], &stop).remove(0).unwrap();
+        let batch: Vec<_> = documents.iter().map(|document| Pair { state, document, stop: &stop }).collect();
+        let scores = self.worker.score(&batch);
         self.worker.end(state);
         scores.into_iter().map(|score| score.unwrap().order()).collect()
     }

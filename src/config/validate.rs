@@ -45,6 +45,8 @@ fn validate(raw: RawFile<'_>) -> Config {
     }
 }
 
+const DEFAULT_WINDOW: u32 = 100;
+
 fn check_addresses(raw: &RawFile<'_>) {
     let [listener, admin] =
         [(&raw.listener_address, 9280), (&raw.admin_address, 9281)].map(|(address, port)| address.get().copied().unwrap_or(loopback(port)));
@@ -69,6 +71,12 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
     let model = model.required("write the name of a model of this file");
     let fields =
         written.fields.or_given(&defaults.fields).required("write what the model is to read, such as [\"title\", \"description\"]");
+    let window = written.window.or_given(&defaults.window);
+    if let Some(most) = model.as_ref().ok().and_then(|name| models.get(name.as_str())).map(|model| model.max_queue)
+        && window.get().copied().unwrap_or(DEFAULT_WINDOW) as usize > most
+    {
+        window.refuse(format!("a window of this rule never fits into its model's max-queue of {most}; lower it or raise max-queue"));
+    }
     let default_query = QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false };
     let (index, model, fields) = (index?, model?, fields?);
     Ok(Rule {
@@ -79,7 +87,7 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         model: Arc::from(model),
         fields,
         query: written.query.or_given(&defaults.query).or(default_query),
-        window: written.window.or_given(&defaults.window).or(100) as usize,
+        window: window.or(DEFAULT_WINDOW) as usize,
         timeout: written.timeout.or_given(&defaults.timeout).or(Duration::from_millis(300)),
         total_timeout: written.total_timeout.or_given(&defaults.total_timeout).or(Duration::from_secs(5)),
         fusion: written.fusion.or_given(&defaults.fusion).optional(),

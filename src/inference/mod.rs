@@ -206,7 +206,8 @@ impl Reranker {
             Ok(score) => Ok(Some(score)),
             Err(Fault::Input(_)) => Ok(None),
             Err(Fault::Stopped) => Err(Reason::Timeout),
-            Err(fault @ (Fault::Batch(_) | Fault::Model(_))) => {
+            Err(Fault::Busy(_)) => Err(Reason::QueueFull),
+            Err(fault) => {
                 warn!(model = %self.name, %fault, "the model failed");
                 Err(Reason::ModelError)
             }

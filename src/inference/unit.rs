@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rerank_plugin::{Document, Fault, Preparer, Query, Score, Scorer, Stop};
+use rerank_plugin::{Document, Fault, Pair, Preparer, Query, Score, Scorer, Stop};
 
 /// Queries, and the passage that fits each, at the same place.
 pub struct Pairs {
@@ -30,9 +30,10 @@ fn score_all(preparer: &dyn Preparer, scorer: &mut dyn Scorer, pairs: &Pairs) ->
     for query in &pairs.queries {
         let query = preparer.query(query)?;
         let documents = pairs.documents.iter().map(|document| preparer.document(&query, document)).collect::<Result<Vec<_>, _>>()?;
-        let state = scorer.begin(&query)?;
-        let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
-        let row: Result<Vec<Score>, Fault> = scorer.score(&batch, &Stop::default()).into_iter().collect();
+        let stop = Stop::default();
+        let state = scorer.begin(&[&query], &stop).pop().unwrap_or(Err(Fault::Stopped))?;
+        let batch: Vec<Pair<'_>> = documents.iter().map(|document| Pair { state, document, stop: &stop }).collect();
+        let row: Result<Vec<Score>, Fault> = scorer.score(&batch).into_iter().collect();
         scorer.end(state);
         rows.push(row?);
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rerank_plugin::{Fault, Prepared, Score, Scorer, StateId, Stop};
+use rerank_plugin::{Fault, Pair, Prepared, Score, Scorer, StateId, Stop};
 use tracing::{error, warn};
 
 use crate::inference::queue::{Job, Queue, Work};
@@ -63,7 +63,7 @@ impl Worker {
     fn search(&mut self, job: &Job) {
         let mut rest = job.documents.as_slice();
         if !nobody_waits(job) {
-            match self.guarded(|scorer| scorer.begin(&job.query)) {
+            match self.begin(job) {
                 Ok(state) => {
                     rest = self.score(job, state);
                     // A panic while freeing leaves a state behind, which is the plugin's own loss.
@@ -84,6 +84,13 @@ impl Worker {
         }
     }
 
+    fn begin(&mut self, job: &Job) -> Result<StateId, Fault> {
+        self.guarded(|scorer| {
+            let state = scorer.begin(&[&job.query], &job.stop).pop();
+            state.unwrap_or(Err(Fault::Model("the number of states is not the number of queries".into())))
+        })
+    }
+
     /// Returns the documents that were left when everybody had gone.
     fn score<'a>(&mut self, job: &'a Job, state: StateId) -> &'a [(usize, Prepared)] {
         let mut rest = job.documents.as_slice();
@@ -91,7 +98,7 @@ impl Worker {
             let (batch, later) = rest.split_at(self.micro_batch_length(rest));
             let results = self.micro_batch(batch, state, &job.stop);
             let stopped = results.contains(&Err(Fault::Stopped));
-            let broken = results.iter().any(|result| matches!(result, Err(Fault::Model(_) | Fault::Batch(_))));
+            let broken = results.iter().any(|result| matches!(result, Err(fault) if !matches!(fault, Fault::Input(_) | Fault::Stopped)));
             let numbers = batch.iter().map(|(number, _)| *number);
             let _ = job.results.send(numbers.zip(results).collect());
             if broken {
@@ -106,17 +113,17 @@ impl Worker {
     }
 
     fn micro_batch(&mut self, batch: &[(usize, Prepared)], state: StateId, stop: &Stop) -> Vec<Result<Score, Fault>> {
-        let pairs: Vec<(StateId, &Prepared)> = batch.iter().map(|(_, document)| (state, document)).collect();
+        let pairs: Vec<Pair<'_>> = batch.iter().map(|(_, document)| Pair { state, document, stop }).collect();
         let started = Instant::now();
         let scored = self.guarded(|scorer| {
-            let results = scorer.score(&pairs, stop);
+            let results = scorer.score(&pairs);
             let counted = results.len() == pairs.len();
             counted.then_some(results).ok_or(Fault::Model("the number of scores is not the number of pairs".into()))
         });
         match scored {
             Ok(results) => {
                 if !results.contains(&Err(Fault::Stopped)) {
-                    self.learn_speed(pairs.iter().map(|(_, document)| document.cost()).sum(), started.elapsed());
+                    self.learn_speed(pairs.iter().map(|pair| pair.document.cost()).sum(), started.elapsed());
                 }
                 results
             }
@@ -136,10 +143,12 @@ impl Worker {
         }
     }
 
-    /// Runs the plugin's code; a panic in it becomes a fault of the model.
+    /// Runs the plugin's code; a panic in it becomes a fault of the model, which is then made ready for the next search.
     fn guarded<T>(&mut self, call: impl FnOnce(&mut dyn Scorer) -> Result<T, Fault>) -> Result<T, Fault> {
-        catch_unwind(AssertUnwindSafe(|| call(self.scorer.as_mut()))).unwrap_or_else(|_| {
-            error!(model = %self.settings.model, "the model panicked");
+        let scorer = self.scorer.as_mut();
+        catch_unwind(AssertUnwindSafe(|| call(&mut *scorer))).unwrap_or_else(|_| {
+            let again = catch_unwind(AssertUnwindSafe(|| scorer.reset())).unwrap_or(Err(Fault::Model("it panicked again".into())));
+            error!(model = %self.settings.model, reset = ?again.err(), "the model panicked");
             Err(Fault::Model("the model panicked".into()))
         })
     }

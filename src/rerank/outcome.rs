@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-/// Why a search was answered in the engine's own order. The list is closed; each has a metric and a test.
+/// Why a search was answered in the engine's own order. The list is closed; parts that are added later add theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No rule matches the index expression.
@@ -43,8 +43,6 @@ pub enum Reason {
     ClientOff,
     /// The budget ended.
     Timeout,
-    /// The gateway has too much to do.
-    Overloaded,
     /// The model's queue is full.
     QueueFull,
     /// The model is still loading.
@@ -106,7 +104,6 @@ impl Reason {
             Self::UpstreamAnswer => "upstream-answer",
             Self::ClientOff => "client-off",
             Self::Timeout => "timeout",
-            Self::Overloaded => "overloaded",
             Self::QueueFull => "queue-full",
             Self::ModelLoading => "model-loading",
             Self::ModelUnavailable => "model-unavailable",

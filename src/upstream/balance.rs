@@ -78,11 +78,6 @@ impl Nodes {
         self.nodes.iter().filter(|node| ejected[node.number]).cloned().collect()
     }
 
-    /// Returns every node.
-    pub(super) fn all(&self) -> &[Arc<Node>] {
-        &self.nodes
-    }
-
     fn ejected(&self) -> std::sync::MutexGuard<'_, Vec<bool>> {
         self.ejected.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +154,7 @@ mod tests {
     #[test]
     fn an_ejected_node_is_the_last_resort_and_comes_back() {
         let nodes = nodes(2);
-        let [first, second] = [nodes.all()[0].clone(), nodes.all()[1].clone()];
+        let [first, second] = [nodes.nodes[0].clone(), nodes.nodes[1].clone()];
         nodes.eject(&first, "test");
         assert!((0..4).all(|_| nodes.choose(&[]).unwrap().number() == second.number()));
         assert_eq!(nodes.choose(&[second.number()]).unwrap().number(), first.number());
@@ -172,10 +167,10 @@ mod tests {
     #[test]
     fn the_last_one_in_use_stays() {
         let nodes = nodes(2);
-        nodes.eject(&nodes.all()[0].clone(), "test");
-        nodes.eject(&nodes.all()[1].clone(), "test");
+        nodes.eject(&nodes.nodes[0].clone(), "test");
+        nodes.eject(&nodes.nodes[1].clone(), "test");
         assert_eq!(nodes.all_ejected().len(), 1);
-        nodes.eject(&nodes.all()[0].clone(), "test");
+        nodes.eject(&nodes.nodes[0].clone(), "test");
         assert_eq!(nodes.choose(&[]).unwrap().number(), 1);
     }
 }

@@ -11,18 +11,11 @@ mod pool;
 mod unsent;
 mod unverified;
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, sync::Arc};
 
 use http::{Request, Response, request};
 use http_body_util::BodyExt;
 use tokio::{task::JoinSet, time};
-use tower::Service;
 use tracing::warn;
 
 use self::{
@@ -93,17 +86,6 @@ impl Upstream {
         }
     }
 
-    /// Returns whether a node answers `GET /`, whatever it answers; for `/ready`.
-    pub async fn is_reachable(&self) -> bool {
-        for node in self.nodes.all() {
-            let probe = self.clone().probe(node.clone());
-            if time::timeout(health::PROBE_LIMIT, probe).await == Ok(true) {
-                return true;
-            }
-        }
-        false
-    }
-
     async fn attempt(&self, node: Arc<Node>, mut head: request::Parts, body: Unsent) -> Result<Response<Body>, UpstreamError> {
         headers::address(&mut head, &node.address)?;
         let method = head.method.clone();
@@ -129,20 +111,5 @@ impl Upstream {
             Ok(answer) => body::collect_capped(answer.into_body(), ROOT_PAGE).await.is_ok(),
             Err(_) => false,
         }
-    }
-}
-
-impl Service<Request<Body>> for Upstream {
-    type Response = Response<Body>;
-    type Error = UpstreamError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, UpstreamError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let upstream = self.clone();
-        Box::pin(async move { upstream.send(request).await })
     }
 }

@@ -374,6 +374,15 @@ fn a_wrong_default_is_said_once() {
 }
 
 #[test]
+fn a_window_that_no_queue_takes_is_refused() {
+    let model = "[models.m]\nsource = './m'\nmax-queue = 99\n";
+    let never = "a window of this rule never fits into its model's max-queue of 99; lower it or raise max-queue";
+    assert_eq!(problems(&format!("{UPSTREAM}{model}{RULE}window = 100")), format!("p.toml:10: rules[0].window = 100: {never}"));
+    assert!(problems(&format!("{UPSTREAM}{model}{RULE}")).ends_with(never), "the default window as well");
+    assert!(read(&format!("{UPSTREAM}{model}{RULE}window = 99")).is_ok());
+}
+
+#[test]
 fn a_rule_overrides_the_defaults() {
     let defaults = "[defaults]\nwindow = 50\ntimeout = '1s'\nheaders = false\nfusion = { kind = 'weighted' }\nfields = ['x']\n";
     let config = read(&format!("{UPSTREAM}{MODEL}{RULE}window = 0x1_4\ntrust = 1\n{defaults}")).expect("right");

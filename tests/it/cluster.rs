@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use podium::{config::UpstreamTls, upstream::Upstream};
+use podium::config::UpstreamTls;
 use tokio::net::TcpListener;
 
 use crate::support::{
@@ -30,19 +30,6 @@ async fn no_node_is_a_502_in_the_engines_shape() {
     assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\ncontent-type: application/json\r\n"), "{answer}");
     let expected = r#"{"error":{"type":"upstream_connect_exception","reason":"could not connect to the cluster"},"status":502}"#;
     assert_eq!(body(&answer), expected);
-}
-
-#[tokio::test]
-async fn a_cluster_is_reachable_when_one_node_answers_anything() {
-    let node = FakeUpstream::always("HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n").await;
-    let settings = |addresses: &[SocketAddr]| podium::config::Upstream {
-        nodes: addresses.iter().map(|address| gateway::plain_node(*address)).collect(),
-        connect_timeout: Duration::from_secs(1),
-        tls: UpstreamTls { ca: None, verify: true },
-    };
-    let dead = nobody().await;
-    assert!(Upstream::new(&settings(&[dead, node.address])).unwrap().is_reachable().await);
-    assert!(!Upstream::new(&settings(&[dead])).unwrap().is_reachable().await);
 }
 
 #[tokio::test]

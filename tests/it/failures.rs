@@ -107,8 +107,12 @@ async fn the_total_budget_counts_the_engines_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_the_queue_does_not_hold_is_shed() {
     let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
-    let gateway = app::start(&engine, &rules("fake-hang").replace("[[rules]]", "max-queue = 49\n[[rules]]")).await;
-    assert_engine_order(&engine, &gateway, &Call::search(MATCH), "queue-full").await;
+    let gateway = app::start(&engine, &rules("fake-hang").replace("[[rules]]", "max-queue = 50\n[[rules]]")).await;
+    let first_page = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#);
+    // The first is with the model, the second fills the queue.
+    for reason in ["timeout", "timeout", "queue-full"] {
+        assert_engine_order(&engine, &gateway, &first_page, reason).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

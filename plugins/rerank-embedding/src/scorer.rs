@@ -3,7 +3,9 @@
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use rerank_candle::{Encoder, Threads};
-use rerank_plugin::{Artifact, ArtifactStore, Fault, LoadOptions, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector};
+use rerank_plugin::{
+    Artifact, ArtifactKey, ArtifactStore, Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector,
+};
 
 use crate::preparer::Text;
 
@@ -21,6 +23,14 @@ pub(crate) struct EmbeddingScorer {
     next: u64,
 }
 
+/// A text whose vector is to be computed.
+struct Missing<'a> {
+    place: usize,
+    key: &'a ArtifactKey,
+    tokens: &'a [u32],
+    stop: &'a Stop,
+}
+
 // === impl EmbeddingScorer ===
 
 impl EmbeddingScorer {
@@ -29,35 +39,38 @@ impl EmbeddingScorer {
         Self { encoder, threads, batch_tokens, store, queries: HashMap::new(), next: 0 }
     }
 
-    /// Returns each text's vector; [`Fault::Stopped`] for those that were left.
-    fn vectors(&self, texts: &[&Text], stop: &Stop) -> Vec<Result<Vector, Fault>> {
-        let known = |text: &&Text| match text {
-            Text::Known(vector) => Ok(vector.clone()),
-            Text::Tokens { .. } => Err(Fault::Stopped),
-        };
-        let mut results: Vec<_> = texts.iter().map(known).collect();
-        let missing = texts.iter().enumerate().filter_map(|(place, text)| match text {
-            Text::Known(_) => None,
-            Text::Tokens { key, tokens } => Some((place, key, tokens.as_slice())),
-        });
-        let mut missing: Vec<_> = missing.collect();
-        missing.sort_by_key(|(_, _, tokens)| Reverse(tokens.len()));
-        let mut rest = missing.as_slice();
-        while let Some((_, _, longest)) = rest.first()
-            && !stop.asked()
-        {
-            let fit = (self.batch_tokens / longest.len()).clamp(1, rest.len());
-            let (batch, later) = rest.split_at(fit);
-            let rows: Vec<&[u32]> = batch.iter().map(|(_, _, tokens)| *tokens).collect();
-            for ((place, key, _), result) in batch.iter().zip(self.forward(&rows)) {
-                if let Ok(vector) = &result {
-                    self.store.put(**key, Artifact::Vector(vector.clone()));
-                }
-                results[*place] = result;
+    /// Returns each text's vector; [`Fault::Stopped`] for those that nobody waited for any more.
+    fn vectors(&self, texts: &[(&Text, &Stop)]) -> Vec<Result<Vector, Fault>> {
+        let mut results = vec![Err(Fault::Stopped); texts.len()];
+        let mut missing = Vec::new();
+        for (place, (text, stop)) in texts.iter().enumerate() {
+            match text {
+                Text::Known(vector) => results[place] = Ok(vector.clone()),
+                // Another search may have computed it since this one was prepared.
+                Text::Tokens { key, tokens } => match self.store.get(key) {
+                    Some(Artifact::Vector(vector)) => results[place] = Ok(vector),
+                    _ => missing.push(Missing { place, key, tokens, stop }),
+                },
             }
-            rest = later;
         }
-        results
+        missing.sort_by_key(|text| Reverse(text.tokens.len()));
+        loop {
+            missing.retain(|text| !text.stop.asked());
+            let Some(longest) = missing.first() else { return results };
+            let fit = (self.batch_tokens / longest.tokens.len()).clamp(1, missing.len());
+            let batch: Vec<Missing<'_>> = missing.drain(..fit).collect();
+            let rows: Vec<&[u32]> = batch.iter().map(|text| text.tokens).collect();
+            for (text, result) in batch.iter().zip(self.forward(&rows)) {
+                if let Ok(vector) = &result {
+                    self.store.put(*text.key, Artifact::Vector(vector.clone()));
+                }
+                results[text.place] = result;
+            }
+        }
+    }
+
+    fn texts<'a>(documents: impl Iterator<Item = (&'a Prepared, &'a Stop)>) -> Result<Vec<(&'a Text, &'a Stop)>, Fault> {
+        documents.map(|(document, stop)| Ok((document.inner()?, stop))).collect()
     }
 
     fn forward(&self, rows: &[&[u32]]) -> Vec<Result<Vector, Fault>> {
@@ -69,35 +82,47 @@ impl EmbeddingScorer {
 }
 
 impl Scorer for EmbeddingScorer {
-    fn begin(&mut self, query: &PreparedQuery) -> Result<StateId, Fault> {
-        let computed = self.vectors(&[query.inner()?], &Stop::default());
-        let vector = computed.into_iter().next().expect("one text has one result")?;
-        let state = StateId(self.next);
-        self.next += 1;
-        self.queries.insert(state, vector);
-        Ok(state)
+    fn begin(&mut self, queries: &[&PreparedQuery], stop: &Stop) -> Vec<Result<StateId, Fault>> {
+        let texts: Result<Vec<_>, Fault> = queries.iter().map(|query| Ok((query.inner()?, stop))).collect();
+        let vectors = match texts {
+            Ok(texts) => self.vectors(&texts),
+            Err(fault) => vec![Err(fault); queries.len()],
+        };
+        let mut begin = |vector: Result<Vector, Fault>| {
+            let state = StateId(self.next);
+            self.queries.insert(state, vector?);
+            self.next += 1;
+            Ok(state)
+        };
+        vectors.into_iter().map(&mut begin).collect()
     }
 
     fn end(&mut self, state: StateId) {
         self.queries.remove(&state);
     }
 
-    fn score(&mut self, batch: &[(StateId, &Prepared)], stop: &Stop) -> Vec<Result<Score, Fault>> {
-        let documents: Vec<&Prepared> = batch.iter().map(|(_, document)| *document).collect();
-        let vectors = self.encode(&documents, stop).into_iter().flatten();
-        let scored = batch.iter().zip(vectors).map(|((state, _), vector)| {
-            let query = self.queries.get(state).ok_or(Fault::Model("the query has ended".into()))?;
+    fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
+        let vectors = match Self::texts(batch.iter().map(|pair| (pair.document, pair.stop))) {
+            Ok(texts) => self.vectors(&texts),
+            Err(fault) => vec![Err(fault); batch.len()],
+        };
+        let scored = batch.iter().zip(vectors).map(|(pair, vector)| {
+            let query = self.queries.get(&pair.state).ok_or(Fault::Model("the query has ended".into()))?;
             Ok(Score::new(dot(query, &vector?), Scale::Cosine)?)
         });
         scored.collect()
     }
 
     fn encode(&mut self, batch: &[&Prepared], stop: &Stop) -> Option<Vec<Result<Vector, Fault>>> {
-        let texts: Result<Vec<&Text>, Fault> = batch.iter().map(|document| document.inner()).collect();
-        Some(match texts {
-            Ok(texts) => self.vectors(&texts, stop),
+        Some(match Self::texts(batch.iter().map(|document| (*document, stop))) {
+            Ok(texts) => self.vectors(&texts),
             Err(fault) => vec![Err(fault); batch.len()],
         })
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.queries.clear();
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a kind of model is recognised and loaded.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use crate::{ArtifactStore, Folder, Preparer, RemoteScorer, Scorer};
 
@@ -42,8 +42,9 @@ pub enum Source {
     Endpoints(Endpoints),
 }
 
-/// Servers that answer for a model, for families that ask over a network.
-#[derive(Clone, Debug, Default)]
+/// Servers that answer for a model, for families that ask over a network. Its token is never printed.
+#[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Endpoints {
     /// Their addresses.
     pub urls: Vec<String>,
@@ -51,7 +52,7 @@ pub struct Endpoints {
     pub protocol: String,
     /// The model's name there.
     pub model: Option<String>,
-    /// The bearer token; never printed by the host.
+    /// The bearer token.
     pub token: Option<Arc<str>>,
     /// Documents of one call.
     pub batch: usize,
@@ -154,6 +155,16 @@ pub enum LoadError {
         /// What would work.
         remedy: String,
     },
+}
+
+// === impl Endpoints ===
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { urls, protocol, model, token: _, batch } = self;
+        let mut shown = formatter.debug_struct("Endpoints");
+        shown.field("urls", urls).field("protocol", protocol).field("model", model).field("batch", batch).finish_non_exhaustive()
+    }
 }
 
 // === impl LoadOptions ===

@@ -18,7 +18,7 @@ mod text;
 pub use card::{Card, Fingerprint, Modalities};
 pub use family::{ControlTokens, Detection, Device, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source};
 pub use folder::Folder;
-pub use local::{Prepared, PreparedQuery, Preparer, Scorer, StateId, Stop};
+pub use local::{Pair, Prepared, PreparedQuery, Preparer, Scorer, StateId, Stop};
 pub use remote::{BoxFuture, Deadline, RemoteScorer};
 pub use score::{Fault, NotFinite, Scale, Score, Vector};
 pub use store::{Artifact, ArtifactKey, ArtifactStore, Slot};

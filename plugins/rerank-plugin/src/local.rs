@@ -29,7 +29,18 @@ pub struct Prepared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StateId(pub u64);
 
-/// Tells a scorer that nobody waits for the batch any more. Cheap to clone; once asked, never taken back.
+/// One document to be scored for one query that was begun. A batch may mix queries.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// The query's state, from [`Scorer::begin`].
+    pub state: StateId,
+    /// The document, prepared for that query.
+    pub document: &'a Prepared,
+    /// Asked when nobody waits for this pair any more.
+    pub stop: &'a Stop,
+}
+
+/// Tells a scorer that nobody waits for a pair any more. Cheap to clone; once asked, never taken back.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -44,7 +55,8 @@ pub trait Preparer: Send + Sync {
     /// [`Fault::Input`] when this query can never be scored.
     fn query(&self, query: &Query) -> Result<PreparedQuery, Fault>;
 
-    /// Returns the document ready for [`Scorer::score`], cut to the model's limit.
+    /// Returns the document ready for [`Scorer::score`], cut to the model's limit. Models that keep vectors
+    /// ([`Card::keeps_vectors`]) do not look at the query, so that documents can be prepared before there is one.
     ///
     /// # Errors
     /// [`Fault::Input`] when this document can never be scored.
@@ -53,25 +65,31 @@ pub trait Preparer: Send + Sync {
 
 /// One device's copy of a local model; lives on one thread.
 pub trait Scorer: Send {
-    /// Computes the state that all documents of a query share, and returns its name. Freed by [`Scorer::end`].
+    /// Computes the states that the documents of each query share, and returns their names; one result per query, in order.
+    /// Each is freed by [`Scorer::end`]; nothing is left to be freed for a fault.
     ///
-    /// # Errors
-    /// [`Fault::Model`] or [`Fault::Batch`]; nothing is left to be freed then.
-    fn begin(&mut self, query: &PreparedQuery) -> Result<StateId, Fault>;
+    /// [`Fault::Batch`] says that there is no room for so many states: end some, or begin fewer at a time.
+    fn begin(&mut self, queries: &[&PreparedQuery], stop: &Stop) -> Vec<Result<StateId, Fault>>;
 
     /// Frees a query's state. An unknown name is ignored.
     fn end(&mut self, state: StateId);
 
     /// Scores documents of one or several queries; one result per pair, in the order of `batch`.
     ///
-    /// The plugin sorts and splits inside as it likes, looks at `stop` between forward passes, and answers
-    /// [`Fault::Stopped`] for what it left. A pair's result does not depend on the rest of the batch.
-    fn score(&mut self, batch: &[(StateId, &Prepared)], stop: &Stop) -> Vec<Result<Score, Fault>>;
+    /// The plugin sorts and splits inside as it likes, looks at each pair's `stop` between forward passes, and answers
+    /// [`Fault::Stopped`] for those that it left. A pair's result does not depend on the rest of the batch.
+    fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>>;
 
     /// Computes the documents' vectors and puts them into the host's store, for models that have vectors.
     ///
     /// One result per document, in the order of `batch`; `None` for models without vectors.
     fn encode(&mut self, batch: &[&Prepared], stop: &Stop) -> Option<Vec<Result<Vector, Fault>>>;
+
+    /// Drops all states and whatever a panic may have left half done; called after one, before the next use.
+    ///
+    /// # Errors
+    /// [`Fault::Model`] when the device's copy cannot be used again.
+    fn reset(&mut self) -> Result<(), Fault>;
 }
 
 // === impl PreparedQuery ===

@@ -20,7 +20,8 @@ pub trait RemoteScorer: Send + Sync {
     /// Returns what the model is, as far as the endpoint tells.
     fn card(&self) -> &Card;
 
-    /// Scores the documents; one result per document, in their order. Splits and retries inside the deadline.
+    /// Scores the documents; one result per document, in their order. Splits and retries inside the deadline, and answers
+    /// before it, with [`Fault::Stopped`] for what is still missing: the host drops a future that is late, and all of it is lost.
     fn score<'a>(&'a self, query: &'a Query, documents: &'a [Document], deadline: Deadline) -> BoxFuture<'a, Vec<Result<Score, Fault>>>;
 }
 

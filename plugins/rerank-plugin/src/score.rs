@@ -27,6 +27,7 @@ pub struct NotFinite(pub f32);
 
 /// Why a pair has no score.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// This document, or this query, cannot be scored (undecodable image, empty after tokenising); others can.
     #[error("input: {0}")]
@@ -37,6 +38,9 @@ pub enum Fault {
     /// The model or its device is broken; counts toward the circuit breaker.
     #[error("model: {0}")]
     Model(Cow<'static, str>),
+    /// Nothing is broken, but there is too much to do at present (a remote model's 429): no fault of the model.
+    #[error("busy: {0}")]
+    Busy(Cow<'static, str>),
     /// Not computed, because the host asked to stop.
     #[error("stopped")]
     Stopped,

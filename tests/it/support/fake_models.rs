@@ -10,8 +10,8 @@ use std::{
 };
 
 use rerank_plugin::{
-    Detection, Family, Fault, Folder, LoadError, LoadOptions, Loaded, Prepared, PreparedQuery, Progress, Score, Scorer, Source, StateId,
-    Stop, Vector,
+    Detection, Family, Fault, Folder, LoadError, LoadOptions, Loaded, Pair, Prepared, PreparedQuery, Progress, Score, Scorer, Source,
+    StateId, Stop, Vector,
     testing::{Behaviour, Fake},
 };
 
@@ -71,23 +71,27 @@ impl Observed {
 }
 
 impl Scorer for ObservedScorer {
-    fn begin(&mut self, query: &PreparedQuery) -> Result<StateId, Fault> {
-        self.observed.searches.fetch_add(1, Ordering::SeqCst);
-        self.scorer.begin(query)
+    fn begin(&mut self, queries: &[&PreparedQuery], stop: &Stop) -> Vec<Result<StateId, Fault>> {
+        self.observed.searches.fetch_add(queries.len(), Ordering::SeqCst);
+        self.scorer.begin(queries, stop)
     }
 
     fn end(&mut self, state: StateId) {
         self.scorer.end(state);
     }
 
-    fn score(&mut self, batch: &[(StateId, &Prepared)], stop: &Stop) -> Vec<Result<Score, Fault>> {
-        let results = self.scorer.score(batch, stop);
+    fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
+        let results = self.scorer.score(batch);
         self.observed.documents.fetch_add(results.iter().flatten().count(), Ordering::SeqCst);
         results
     }
 
     fn encode(&mut self, batch: &[&Prepared], stop: &Stop) -> Option<Vec<Result<Vector, Fault>>> {
         self.scorer.encode(batch, stop)
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.scorer.reset()
     }
 }
 

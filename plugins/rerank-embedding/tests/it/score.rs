@@ -3,7 +3,7 @@
 use std::{slice, sync::Arc};
 
 use rerank_plugin::{
-    ControlTokens, Digest128, Document, Fault, Image, Part, Prepared, Stop,
+    ControlTokens, Digest128, Document, Fault, Image, Pair, Part, Prepared, PreparedQuery, StateId, Stop,
     testing::conformance::{self, Tolerance, document, query},
 };
 
@@ -116,9 +116,9 @@ fn vectors_of_queries_and_documents_are_kept() {
     let prepared = model.preparer.query(&asked).unwrap();
     let missing = model.preparer.document(&prepared, &wanted).unwrap();
     assert_eq!((prepared.cost(), missing.cost()), (4, 4));
-    let state = model.worker.begin(&prepared).unwrap();
+    let state = begin(&mut model, &prepared).unwrap();
     assert_eq!(model.store.len(), 1, "the query's");
-    let cold = model.worker.score(&[(state, &missing)], &Stop::default());
+    let cold = model.worker.score(&[Pair { state, document: &missing, stop: &Stop::default() }]);
     assert_eq!(model.store.len(), 2, "and the document's");
 
     let again = model.preparer.query(&asked).unwrap();
@@ -126,8 +126,12 @@ fn vectors_of_queries_and_documents_are_kept() {
     assert_eq!((again.cost(), kept.cost()), (0, 0));
     let stop = Stop::default();
     stop.ask();
-    let warm = model.worker.begin(&again).unwrap();
-    assert_eq!(model.worker.score(&[(warm, &kept)], &stop), cold, "what is known is answered even when asked to stop");
+    let warm = begin(&mut model, &again).unwrap();
+    assert_eq!(
+        model.worker.score(&[Pair { state: warm, document: &kept, stop: &stop }]),
+        cold,
+        "what is known is answered even when asked to stop"
+    );
     model.store.clear();
     assert_eq!(model.preparer.document(&again, &wanted).unwrap().cost(), 4, "a store may forget");
 }
@@ -138,9 +142,13 @@ fn nan_is_the_models_fault_and_is_not_kept() {
     tiny.spoil("encoder.layer.1.output.LayerNorm.bias");
     let mut model = tiny.load(|_| {});
     let prepared = model.preparer.query(&query("red shoes")).unwrap();
-    assert!(matches!(model.worker.begin(&prepared), Err(Fault::Model(_))));
+    assert!(matches!(begin(&mut model, &prepared), Err(Fault::Model(_))));
     let missing = model.preparer.document(&prepared, &document("wet roads")).unwrap();
     let vectors = model.worker.encode(&[&missing], &Stop::default()).unwrap();
     assert!(matches!(vectors.as_slice(), [Err(Fault::Model(_))]));
     assert!(model.store.is_empty());
+}
+
+fn begin(model: &mut Model, query: &PreparedQuery) -> Result<StateId, Fault> {
+    model.worker.begin(&[query], &Stop::default()).remove(0)
 }

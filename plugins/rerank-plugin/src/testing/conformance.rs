@@ -2,7 +2,7 @@
 
 use std::{array, sync::Arc};
 
-use crate::{Digest128, Document, Fault, Loaded, Part, Prepared, PreparedQuery, Preparer, Query, Score, Scorer, StateId, Stop};
+use crate::{Digest128, Document, Fault, Loaded, Pair, Part, Prepared, PreparedQuery, Preparer, Query, Score, Scorer, StateId, Stop};
 
 /// How far two computations of one score may lie apart.
 #[derive(Clone, Copy, Debug)]
@@ -76,15 +76,26 @@ impl Model<'_> {
         (prepared, documents)
     }
 
+    fn begin(&mut self, query: &PreparedQuery) -> StateId {
+        let states = self.scorer.begin(&[query], &Stop::default());
+        assert_eq!(states.len(), 1, "as many states as queries");
+        states.into_iter().next().expect("one state").expect("the query can begin")
+    }
+
+    fn results(&mut self, batch: &[(StateId, &Prepared)], stop: &Stop) -> Vec<Result<Score, Fault>> {
+        let pairs: Vec<Pair<'_>> = batch.iter().map(|(state, document)| Pair { state: *state, document, stop }).collect();
+        self.scorer.score(&pairs)
+    }
+
     fn score(&mut self, batch: &[(StateId, &Prepared)]) -> Vec<f32> {
-        let results = self.scorer.score(batch, &Stop::default());
+        let results = self.results(batch, &Stop::default());
         assert_eq!(results.len(), batch.len(), "as many results as pairs");
         results.into_iter().map(|result| result.map(Score::order).expect("the pair can be scored")).collect()
     }
 
     fn scores_of(&mut self, text: &str, documents: &[Arc<str>]) -> Vec<f32> {
         let (prepared, documents) = self.prepare(text, documents);
-        let state = self.scorer.begin(&prepared).expect("the query can begin");
+        let state = self.begin(&prepared);
         let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
         let scores = self.score(&batch);
         self.scorer.end(state);
@@ -117,7 +128,9 @@ impl Model<'_> {
         let queries = ["red shoes", "history"];
         let alone = queries.map(|text| self.scores_of(text, &texts));
         let prepared = queries.map(|text| self.prepare(text, &texts));
-        let states = array::from_fn::<_, 2, _>(|index| self.scorer.begin(&prepared[index].0).expect("the query can begin"));
+        let begun = self.scorer.begin(&[&prepared[0].0, &prepared[1].0], &Stop::default());
+        let states: Vec<StateId> = begun.into_iter().map(|state| state.expect("the query can begin")).collect();
+        assert_eq!(states.len(), 2, "as many states as queries");
         assert_ne!(states[0], states[1], "each query has a state of its own");
         let batch: Vec<_> = (0..texts.len()).flat_map(|text| [0, 1].map(|query| (states[query], &prepared[query].1[text]))).collect();
         let mixed = self.score(&batch);
@@ -145,8 +158,8 @@ impl Model<'_> {
                 Err(Fault::Input(_)) => continue,
                 Err(fault) => panic!("an awkward text is the document's fault, not {fault:?}"),
             };
-            let state = self.scorer.begin(&prepared).expect("the query can begin");
-            let results = self.scorer.score(&[(state, &document)], &Stop::default());
+            let state = self.begin(&prepared);
+            let results = self.results(&[(state, &document)], &Stop::default());
             let blamed = results.iter().all(|result| matches!(result, Ok(_) | Err(Fault::Input(_))));
             assert!(results.len() == 1 && blamed, "an awkward text is scored or refused alone: {results:?}");
             self.scorer.end(state);
@@ -156,23 +169,32 @@ impl Model<'_> {
     fn asking_to_stop_stops(&mut self) {
         let texts: Vec<Arc<str>> = (0..64).map(|number| Arc::from(format!("document number {number} that nobody waits for"))).collect();
         let (prepared, documents) = self.prepare("nobody waits", &texts);
-        let state = self.scorer.begin(&prepared).expect("the query can begin");
+        let state = self.begin(&prepared);
         let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
         let stop = Stop::default();
         stop.ask();
-        let results = self.scorer.score(&batch, &stop);
+        let results = self.results(&batch, &stop);
         assert_eq!(results.len(), batch.len(), "as many results as pairs, also when stopped");
         assert!(results.contains(&Err(Fault::Stopped)), "a scorer that is asked to stop leaves work undone");
+        let go_on = Stop::default();
+        let mixed: Vec<Pair<'_>> =
+            documents[..4].iter().zip([&stop, &go_on, &stop, &go_on]).map(|(document, stop)| Pair { state, document, stop }).collect();
+        let kept = self.scorer.score(&mixed);
+        assert!(kept[1].is_ok() && kept[3].is_ok(), "one search that stops leaves the others of its batch alone: {kept:?}");
         self.scorer.end(state);
     }
 
     fn states_end(&mut self) {
         let (prepared, documents) = self.prepare("red shoes", &some_texts());
-        let state = self.scorer.begin(&prepared).expect("the query can begin");
+        let state = self.begin(&prepared);
         self.scorer.end(state);
         self.scorer.end(state);
-        let results = self.scorer.score(&[(state, &documents[0])], &Stop::default());
+        let results = self.results(&[(state, &documents[0])], &Stop::default());
         assert!(matches!(results.as_slice(), [Err(_)]), "a query that ended is a fault: {results:?}");
+        let dropped = self.begin(&prepared);
+        self.scorer.reset().expect("a scorer that is well can be reset");
+        let gone = self.results(&[(dropped, &documents[0])], &Stop::default());
+        assert!(matches!(gone.as_slice(), [Err(_)]), "a reset drops all states: {gone:?}");
     }
 
     fn vectors_are_told_truly(&mut self) {
@@ -182,8 +204,8 @@ impl Model<'_> {
         assert_eq!(vectors.is_some(), self.preparer.card().keeps_vectors, "the card tells whether there are vectors");
         if let Some(vectors) = vectors {
             assert!(vectors.len() == documents.len() && vectors.iter().all(Result::is_ok), "each document has a vector");
-            let (_, again) = self.prepare("red shoes", &some_texts());
-            assert!(again.iter().all(|document| document.cost() == 0), "a document whose vector is kept costs nothing");
+            let (_, again) = self.prepare("another query", &some_texts());
+            assert!(again.iter().all(|document| document.cost() == 0), "a document whose vector is kept costs nothing, whatever the query");
         }
     }
 }

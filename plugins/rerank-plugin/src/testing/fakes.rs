@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
 use crate::{
-    Card, Detection, Document, Family, Fault, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Part, Prepared, PreparedQuery, Preparer,
-    Progress, Query, Scale, Score, Scorer, Source, StateId, Stop, Vector,
+    Card, Detection, Document, Family, Fault, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Pair, Part, Prepared, PreparedQuery,
+    Preparer, Progress, Query, Scale, Score, Scorer, Source, StateId, Stop, Vector,
 };
 
 /// What a fake does.
@@ -121,34 +121,42 @@ fn words(parts: &[Part]) -> Vec<String> {
 // === impl FakeScorer ===
 
 impl Scorer for FakeScorer {
-    fn begin(&mut self, query: &PreparedQuery) -> Result<StateId, Fault> {
-        let Words(words) = query.inner()?;
-        let id = StateId(self.next);
-        self.next += 1;
-        self.queries.insert(id, State { words: words.clone(), seen: 0 });
-        Ok(id)
+    fn begin(&mut self, queries: &[&PreparedQuery], _stop: &Stop) -> Vec<Result<StateId, Fault>> {
+        let mut begin = |query: &&PreparedQuery| {
+            let Words(words) = query.inner()?;
+            let id = StateId(self.next);
+            self.next += 1;
+            self.queries.insert(id, State { words: words.clone(), seen: 0 });
+            Ok(id)
+        };
+        queries.iter().map(&mut begin).collect()
     }
 
     fn end(&mut self, state: StateId) {
         self.queries.remove(&state);
     }
 
-    fn score(&mut self, batch: &[(StateId, &Prepared)], stop: &Stop) -> Vec<Result<Score, Fault>> {
+    fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
         let wanted = if self.behaviour == Behaviour::WrongCount { batch.len().saturating_sub(1) } else { batch.len() };
-        batch[..wanted].iter().map(|(state, document)| self.score_one(*state, document, stop)).collect()
+        batch[..wanted].iter().map(|pair| self.score_one(*pair)).collect()
     }
 
     fn encode(&mut self, _batch: &[&Prepared], _stop: &Stop) -> Option<Vec<Result<Vector, Fault>>> {
         None
     }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.queries.clear();
+        Ok(())
+    }
 }
 
 impl FakeScorer {
-    fn score_one(&mut self, state: StateId, document: &Prepared, stop: &Stop) -> Result<Score, Fault> {
+    fn score_one(&mut self, Pair { state, document, stop }: Pair<'_>) -> Result<Score, Fault> {
         if stop.asked() && self.behaviour != Behaviour::Hang {
             return Err(Fault::Stopped);
         }
-        let Words(document) = document.inner()?;
+        let Words(words) = document.inner()?;
         let state = self.queries.get_mut(&state).ok_or(Fault::Model("unknown state".into()))?;
         let order = match self.behaviour {
             Behaviour::Identity => 0.0,
@@ -156,10 +164,10 @@ impl FakeScorer {
                 state.seen += 1;
                 state.seen as f32
             }
-            Behaviour::Overlap | Behaviour::WrongCount => overlap(&state.words, document),
+            Behaviour::Overlap | Behaviour::WrongCount => overlap(&state.words, words),
             Behaviour::FixedCost(cost) => {
                 thread::sleep(cost);
-                overlap(&state.words, document)
+                overlap(&state.words, words)
             }
             Behaviour::Hang => loop {
                 thread::sleep(Duration::from_secs(3600));
