@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{
     answer::{Answer, assert_same},
     app::{self, Gateway, REVERSE},
+    client::{Client, status},
     fake_engine::{FakeEngine, PRODUCTS, Product, Trouble},
     fake_models::COST,
     http::Call,
@@ -113,6 +114,22 @@ async fn a_window_that_the_queue_does_not_hold_is_shed() {
     for reason in ["timeout", "timeout", "queue-full"] {
         assert_engine_order(&engine, &gateway, &first_page, reason).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_drips_in_is_not_waited_for_but_passed_on() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
+    let gateway = app::start(&engine, &rules("fake-reverse").replace("\"60s\"", "\"200ms\"")).await;
+    let (start, end) = MATCH.split_at(20);
+    let mut client = Client::connect(gateway.address).await;
+    let head = "POST /products/_search HTTP/1.1\r\nhost: podium\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    client.send(format!("{head}content-length: {}\r\n\r\n{start}", MATCH.len())).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    client.send(end).await;
+    let answer = client.rest().await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert!(answer.contains("rerank-status: skipped; reason=timeout"), "{answer}");
+    assert_eq!(engine.bodies(), [MATCH], "as it came, once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
