@@ -111,8 +111,6 @@ impl App {
             shutdown.await;
             info!("draining");
             drain.send_replace(true);
-            // Dropping the sender would end the wait below as well, but too early for the readiness probe to see it.
-            drain.closed().await;
         });
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
