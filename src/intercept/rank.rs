@@ -36,13 +36,16 @@ pub struct Ranking<'a> {
 // === impl Ranking ===
 
 impl Ranking<'_> {
-    /// Scores the window and returns what the first page is to remember; in the engine's order when that fails.
-    pub async fn compute(&self, reranker: Result<Arc<Reranker>, Reason>, deadline: Deadline) -> Pin {
+    /// Scores the window and returns its arrangement, and what later pages are to follow; in the engine's order when that fails.
+    pub async fn compute(&self, reranker: Result<Arc<Reranker>, Reason>, deadline: Deadline) -> (Pin, Arrangement) {
         let scored = match reranker {
             Ok(reranker) => self.score(&reranker, deadline).await,
             Err(reason) => Err(reason),
         };
-        scored.unwrap_or_else(|reason| Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() })
+        scored.unwrap_or_else(|reason| {
+            let pin = Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() };
+            (pin, Arrangement::engine_order(self.response.hits.len()))
+        })
     }
 
     /// Returns the arrangement that a pin asks for: its hits that are still there in its order, new ones behind.
@@ -67,7 +70,7 @@ impl Ranking<'_> {
         self.arrange(&fused)
     }
 
-    async fn score(&self, reranker: &Reranker, deadline: Deadline) -> Result<Pin, Reason> {
+    async fn score(&self, reranker: &Reranker, deadline: Deadline) -> Result<(Pin, Arrangement), Reason> {
         let Self { gateway, rule, plan, .. } = self;
         if self.response.hits.len() < 2 {
             return Err(Reason::FewHits);
@@ -101,7 +104,7 @@ impl Ranking<'_> {
         (fusion, query): (Fusion, Digest128),
         candidates: &[Candidate],
         scores: &Scores,
-    ) -> Result<Pin, Reason> {
+    ) -> Result<(Pin, Arrangement), Reason> {
         let Self { gateway, rule, .. } = self;
         let scored: Vec<(&Candidate, Score)> =
             candidates.iter().zip(&scores.by_document).filter_map(|(candidate, score)| Some((candidate, (*score)?))).collect();
@@ -133,13 +136,13 @@ impl Ranking<'_> {
             cached: scores.cached,
             trust: adaptive.then_some(trust),
         });
-        Ok(Pin { outcome, hits: self.pin(&fused) })
+        let arrangement = self.arrange(&fused);
+        Ok((Pin { outcome, hits: self.pin(&fused, &arrangement) }, arrangement))
     }
 
     /// Returns the window as it will be shown: every hit's name, with the score that it takes from its neighbours if need be.
-    fn pin(&self, fused: &[Fused]) -> Vec<PinnedHit> {
+    fn pin(&self, fused: &[Fused], arrangement: &Arrangement) -> Vec<PinnedHit> {
         let window = self.window();
-        let arrangement = self.arrange(fused);
         let by_place: HashMap<usize, &Fused> = fused.iter().map(|hit| (hit.place, hit)).collect();
         let shown = |place: &usize| PinnedHit {
             name: name(&self.gateway.digester, &window[*place]),

@@ -169,12 +169,19 @@ impl Search {
         let ranking = Ranking { gateway, rule: &self.rule, plan, path: asked.path(), response, bytes };
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
         let deadline = Deadline::after(budget);
-        let pin = match time::timeout_at(deadline.0.into(), gateway.pins.turn(*key, plan.page.from == 0)).await {
-            Ok(Turn::Follow(pin)) => pin,
-            Ok(Turn::Lead(lead)) => lead.finish(ranking.compute(gateway.registry.get(&self.rule.model), deadline).await),
-            Err(_) => Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }),
+        let (pin, own) = match time::timeout_at(deadline.0.into(), gateway.pins.turn(*key, plan.page.from == 0)).await {
+            Ok(Turn::Follow(pin)) => (pin, None),
+            Ok(Turn::Lead(lead)) => {
+                let (pin, arrangement) = ranking.compute(gateway.registry.get(&self.rule.model), deadline).await;
+                (lead.finish(pin), Some(arrangement))
+            }
+            Err(_) => (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }), None),
         };
-        match compute(bytes, || narrow(response, plan.page, &plan.reading, &ranking.follow(&pin))) {
+        let page = || {
+            let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
+            narrow(response, plan.page, &plan.reading, &arrangement)
+        };
+        match compute(bytes, page) {
             Some(page) => {
                 let timing = Timing { engine: *engine, rerank: started.elapsed() };
                 self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
