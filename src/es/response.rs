@@ -15,8 +15,6 @@ pub struct SearchResponse<'a> {
     pub hits: Vec<Hit<'a>>,
     /// `_shards.failed`
     pub failed_shards: u64,
-    /// `timed_out`
-    pub timed_out: bool,
     /// `hits.max_score`, when it is a number.
     pub max_score: Option<f64>,
     text: &'a str,
@@ -56,13 +54,12 @@ impl<'a> SearchResponse<'a> {
     /// Not UTF-8 or JSON, cut off, no array of objects at `hits.hits`, or a key twice on a level that is read.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, NotASearchResponse> {
         let text = str::from_utf8(bytes)?;
-        let (mut found, mut failed_shards, mut timed_out) = (Found::default(), 0, false);
+        let (mut found, mut failed_shards) = (Found::default(), 0);
         let mut cursor = Cursor::new(text);
         cursor.object(|entry, key| {
             match key {
                 "hits" => found = Found::read(entry)?,
                 "_shards" => failed_shards = failed(entry)?,
-                "timed_out" => timed_out = entry.value()?.get() == "true",
                 _ => drop(entry.value()?),
             }
             Ok(())
@@ -70,7 +67,7 @@ impl<'a> SearchResponse<'a> {
         cursor.end()?;
         let Found { hits, array, max_score, max_score_span } = found;
         let array = array.ok_or(NotASearchResponse::NoHits)?;
-        Ok(Self { hits, failed_shards, timed_out, max_score, text, array, max_score_span })
+        Ok(Self { hits, failed_shards, max_score, text, array, max_score_span })
     }
 
     /// The whole answer.
@@ -144,7 +141,7 @@ mod tests {
     #[test]
     fn what_reranking_reads() {
         let response = SearchResponse::parse(ANSWER.as_bytes()).expect("an answer");
-        assert_eq!((response.failed_shards, response.timed_out, response.max_score), (1, true, Some(1.5)));
+        assert_eq!((response.failed_shards, response.max_score), (1, Some(1.5)));
         let [first, second, third] = response.hits.as_slice() else { panic!("three hits") };
         assert_eq!((first.index.as_ref(), first.id.as_ref(), first.score), ("shop", "\"1\"", Some(1.5)));
         assert_eq!(first.source.map(|source| source.get()), Some(r#"{"a": 1}"#));

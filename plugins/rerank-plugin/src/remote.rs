@@ -38,9 +38,4 @@ impl Deadline {
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
-
-    /// Returns whether it has passed.
-    pub fn passed(self) -> bool {
-        self.left().is_zero()
-    }
 }
