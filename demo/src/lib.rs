@@ -1,0 +1,1 @@
+//! What `podium demo` needs besides Podium: a small search engine in this process and a sample shop.
