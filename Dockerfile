@@ -1,7 +1,8 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /podium
 COPY . .
-RUN cargo build --locked --release --bin podium
+# Without the demo: its engine and its shop are not for production.
+RUN cargo build --locked --release --no-default-features --bin podium
 
 FROM debian:bookworm-slim
 # Certificate authorities: models come over https.

@@ -32,6 +32,14 @@ cranfield:
 engine product port="9200":
     tests/engines/start.sh {{product}} {{port}}
 
+# Shows Podium on a shop, with an engine of its own.
+demo *arguments:
+    cargo run --release -- demo {{arguments}}
+
+# Draws docs/demo.svg from a real run (on an idle machine, with the model in the cache).
+picture:
+    bash docs/picture.sh
+
 # Runs the benchmarks.
 bench *filter:
     cargo bench {{filter}}

@@ -27,7 +27,7 @@ use crate::{
     config::{Config, Environment},
     intercept::{Gateway, Intercept},
     listener,
-    models::{self, Registry, State, Store, Surroundings},
+    models::{self, Downloads, Registry, State, Store, Surroundings},
     rerank::Digester,
     respond,
     upstream::{Upstream, UpstreamSetup},
@@ -67,7 +67,14 @@ pub enum StartError {
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
     let store = Arc::new(Store::new(config.cache.vectors));
-    Surroundings { families: models::families().into(), environment: Arc::new(environment), store, digester: Digester::new(), progress }
+    Surroundings {
+        families: models::families().into(),
+        environment: Arc::new(environment),
+        store,
+        digester: Digester::new(),
+        progress,
+        downloads: Downloads::default(),
+    }
 }
 
 // === impl App ===
@@ -100,6 +107,11 @@ impl App {
     /// The system does not tell.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.operators.local_addr()
+    }
+
+    /// The models, and where each stands.
+    pub fn models(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
     /// Answers until `shutdown`, then drains.

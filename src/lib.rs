@@ -6,6 +6,7 @@ pub mod body;
 pub mod cli;
 pub mod config;
 pub mod es;
+pub mod eval;
 pub mod inference;
 pub mod intercept;
 pub mod listener;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use podium::{
     config::{Environment, Model},
-    models::{self, Surroundings, unit::PAIRS},
+    models::{self, Downloads, Surroundings, unit::PAIRS},
     rerank::Digester,
 };
 use rerank_plugin::{
@@ -42,6 +42,7 @@ fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
         store: store.clone(),
         digester: Digester::new(),
         progress: Arc::new(Silent),
+        downloads: Downloads::default(),
     };
     (models::load(&model, &surroundings).expect("the model loads"), store)
 }

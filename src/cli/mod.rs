@@ -11,6 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Problems;
 
 mod check;
+#[cfg(feature = "demo")]
+mod demo;
+mod product;
 mod progress;
 mod serve;
 
@@ -37,6 +40,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows on this machine what Podium does to the searches of a sample shop: an engine, the shop, and Podium in front.
+    #[cfg(feature = "demo")]
+    Demo(demo::Arguments),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -58,6 +64,8 @@ impl Cli {
             Command::Serve { file } => serve::run(&file.config),
             Command::Check { file, json: false } => check::run(&file.config),
             Command::Check { file, json: true } => check::run_json(&file.config),
+            #[cfg(feature = "demo")]
+            Command::Demo(arguments) => demo::run(&arguments),
         };
         ended.unwrap_or_else(|error| {
             // With the terminal gone there is nobody left to tell.

@@ -14,6 +14,10 @@ pub(super) struct Logged;
 #[derive(Debug, Default)]
 pub(super) struct Bar(Mutex<Option<ProgressBar>>);
 
+/// Of bytes whose number is known, and is not.
+const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const MORE_BYTES: &str = "{spinner} {msg} {bytes} {bytes_per_sec}";
+
 // === impl Logged ===
 
 impl Progress for Logged {
@@ -26,16 +30,30 @@ impl Progress for Logged {
 
 // === impl Bar ===
 
-impl Progress for Bar {
-    fn begin(&self, what: &str, total: Option<u64>) {
-        const KNOWN: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        const UNKNOWN: &str = "{spinner} {msg} {bytes} {bytes_per_sec}";
-        let template = if total.is_some() { KNOWN } else { UNKNOWN };
-        let style = ProgressStyle::with_template(template).expect("the templates above are right");
+impl Bar {
+    /// Draws a new bar instead of the one before it.
+    pub(super) fn draw(&self, what: &str, total: Option<u64>, template: &str) {
+        let style = ProgressStyle::with_template(template).expect("the templates of this program are right");
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_style(style).with_message(what.to_owned());
-        if let Some(before) = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(bar) {
+        self.replace(Some(bar));
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.replace(None);
+    }
+
+    fn replace(&self, bar: Option<ProgressBar>) {
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), bar);
+        if let Some(before) = before {
             before.finish_and_clear();
         }
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, what: &str, total: Option<u64>) {
+        self.draw(what, total, if total.is_some() { BYTES } else { MORE_BYTES });
     }
 
     fn advance(&self, bytes: u64) {
@@ -47,8 +65,6 @@ impl Progress for Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }

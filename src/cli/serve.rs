@@ -34,6 +34,7 @@ async fn serve(config: Config, environment: Environment) -> anyhow::Result<()> {
     let nodes = config.upstream.nodes.len();
     let rules = config.rules.len();
     let surroundings = app::surroundings(&config, environment, Arc::new(progress::Logged));
+    let downloads = surroundings.downloads.clone();
     let app = App::bind(config, surroundings).await?;
     info!(address = %app.address()?, admin = %app.admin_address()?, nodes, rules, "serving");
     app.serve(async move {
@@ -43,6 +44,8 @@ async fn serve(config: Config, environment: Environment) -> anyhow::Result<()> {
         }
     })
     .await;
+    // The threads that download end with the process: what they have begun would stay.
+    downloads.give_up();
     info!("drained");
     Ok(())
 }

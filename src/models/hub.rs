@@ -17,12 +17,11 @@ use reqwest::{
 use rerank_plugin::{Folder, LoadError, Progress};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
 #[cfg(test)]
 mod tests;
 
-use super::{hexadecimal, source::is_plain};
+use super::{downloads::Downloads, hexadecimal, source::is_plain};
 use crate::config::Environment;
 
 /// How long a connect, and how long the next bytes of an answer may take.
@@ -87,6 +86,8 @@ pub(super) enum HubError {
         #[source]
         source: io::Error,
     },
+    #[error("the download was given up")]
+    GivenUp,
     #[error(transparent)]
     Folder(#[from] LoadError),
 }
@@ -155,19 +156,19 @@ impl<'a> Hub<'a> {
     }
 
     /// Downloads the model into the cache. Its folder appears whole or not at all.
-    pub(super) fn download(&self, name: &Name, progress: &dyn Progress) -> Result<Folder, HubError> {
+    pub(super) fn download(&self, name: &Name, progress: &dyn Progress, downloads: &Downloads) -> Result<Folder, HubError> {
         let client = client()?;
         let listing = self.listing(&client, name)?;
         let files = wanted(&listing)?;
         let snapshot = self.repository(name).pointer_path(&listing.sha);
         let home = snapshot.ancestors().nth(2).unwrap_or(&snapshot);
         fs::create_dir_all(home.join("snapshots")).map_err(write(home))?;
-        let staging = TempDir::with_prefix_in(".new-", home).map_err(write(home))?;
+        let staging = downloads.begin(home).map_err(write(home))?;
         let fresh = staging.path().join("snapshot");
         progress.begin(&format!("downloading {}", name.repository), files.iter().map(|file| file.size).sum());
         for file in files {
             let url = format!("{}/{}/resolve/{}/{}", self.endpoint, name.repository, listing.sha, file.rfilename);
-            fetch_file(self.get(&client, &url)?, file, &fresh.join(&file.rfilename), progress)?;
+            fetch_file(self.get(&client, &url)?, file, &fresh.join(&file.rfilename), progress, downloads)?;
         }
         if let Some(file) = missing(&Folder::open(&fresh)?) {
             return Err(HubError::Lacks(file));
@@ -240,7 +241,7 @@ fn wanted(listing: &Listing) -> Result<Vec<&Sibling>, HubError> {
 }
 
 /// Writes one file and checks it against the listing.
-fn fetch_file(mut response: Response, file: &Sibling, to: &Path, progress: &dyn Progress) -> Result<(), HubError> {
+fn fetch_file(mut response: Response, file: &Sibling, to: &Path, progress: &dyn Progress, downloads: &Downloads) -> Result<(), HubError> {
     let limit = if to.extension().is_some_and(|extension| extension == "safetensors") { MAX_WEIGHTS } else { MAX_JSON };
     fs::create_dir_all(to.parent().unwrap_or(to)).map_err(write(to))?;
     let mut out = File::create_new(to).map_err(write(to))?;
@@ -249,6 +250,9 @@ fn fetch_file(mut response: Response, file: &Sibling, to: &Path, progress: &dyn 
         let got = response.read(&mut buffer).map_err(|source| HubError::Broken { url: response.url().path().to_owned(), source })?;
         if got == 0 {
             break;
+        }
+        if downloads.are_given_up() {
+            return Err(HubError::GivenUp);
         }
         size += got as u64;
         if size > limit {

@@ -2,6 +2,7 @@
 //!
 //! Which models are loaded when, and what becomes of one that does not load, is not decided here.
 
+mod downloads;
 mod hub;
 mod registry;
 mod source;
@@ -20,6 +21,7 @@ use rerank_embedding::Embedding;
 use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Source};
 use sha2::{Digest, Sha256};
 
+pub use downloads::Downloads;
 pub use registry::{Registry, StartError, State, Surroundings, load_now};
 pub use source::{Attempt, SourceError, find};
 pub use store::Store;
@@ -101,7 +103,7 @@ fn fakes() -> Vec<Box<dyn Family>> {
 /// # Errors
 /// [`ModelError`], in words for the operator.
 pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelError> {
-    let Surroundings { families, environment, store, progress, .. } = surroundings;
+    let Surroundings { families, environment, store, progress, downloads, .. } = surroundings;
     let progress = progress.as_ref();
     let named = model.kind.as_deref().map(|kind| by_kind(families, kind)).transpose()?;
     let options = options(model, Arc::clone(store));
@@ -109,7 +111,7 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
         let family = named.ok_or(ModelError::NoSource)?;
         return Ok(family.load(&Source::Endpoints(Endpoints::default()), &options, progress)?);
     }
-    let folder = find(model, environment, progress)?;
+    let folder = find(model, environment, progress, downloads)?;
     if let Some(expected) = &model.sha256 {
         check_weights(&folder, expected)?;
     }
@@ -183,7 +185,7 @@ mod tests {
     use rerank_plugin::{Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::{Surroundings, families, load};
+    use super::{Downloads, Surroundings, families, load};
     use crate::{config::Model, rerank::Digester};
 
     fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
@@ -204,6 +206,7 @@ mod tests {
             store: Arc::new(MapStore::default()),
             digester: Digester::new(),
             progress: Arc::new(Silent),
+            downloads: Downloads::default(),
         };
         load(&model, &surroundings).err().expect("the model is refused").to_string()
     }

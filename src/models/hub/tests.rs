@@ -7,14 +7,15 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
-use rerank_plugin::Silent;
+use rerank_plugin::{Progress, Silent};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Hub, HubError, Name};
-use crate::config::Environment;
+use crate::{config::Environment, models::Downloads};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const LISTING: &str = "/api/models/owner/name/revision/main?blobs=true";
@@ -107,7 +108,22 @@ fn environment(cache: &Path, server: &Server) -> Environment {
 fn download(cache: &TempDir, server: &Server) -> Result<std::path::PathBuf, HubError> {
     let environment = environment(cache.path(), server);
     let hub = Hub::of(&environment);
-    hub.download(&Name::parse("owner/name", "main").unwrap(), &Silent).map(|folder| folder.path().to_owned())
+    hub.download(&Name::parse("owner/name", "main").unwrap(), &Silent, &Downloads::default()).map(|folder| folder.path().to_owned())
+}
+
+/// Gives all downloads up at the first byte.
+struct GiveUp(Downloads);
+
+impl Progress for GiveUp {
+    fn begin(&self, _what: &str, _total: Option<u64>) {}
+
+    fn advance(&self, _bytes: u64) {
+        let downloads = self.0.clone();
+        thread::spawn(move || downloads.give_up());
+        while !self.0.are_given_up() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 fn cached(cache: &TempDir) -> Result<std::path::PathBuf, String> {
@@ -226,4 +242,15 @@ fn names_are_owner_and_name() {
     ] {
         assert!(Name::parse(name, revision).is_err(), "{name} {revision}");
     }
+}
+
+#[test]
+fn a_download_that_is_given_up_leaves_nothing() {
+    let (cache, server) = (tempfile::tempdir().unwrap(), Server::start(repository(&FILES)));
+    let environment = environment(cache.path(), &server);
+    let downloads = Downloads::default();
+    let name = Name::parse("owner/name", "main").unwrap();
+    let ended = Hub::of(&environment).download(&name, &GiveUp(downloads.clone()), &downloads);
+    assert!(matches!(ended, Err(HubError::GivenUp)), "{ended:?}");
+    assert_eq!(files(cache.path()), [""; 0]);
 }

@@ -11,6 +11,8 @@ pub(crate) mod fake_wire;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod log;
+#[cfg(feature = "demo")]
+pub(crate) mod tiny_model;
 
 use std::{future::Future, time::Duration};
 
