@@ -1,10 +1,15 @@
 //! Podium against a real OpenSearch and a real Elasticsearch: what they do alone, and what they do behind the gateway.
 
-mod ndcg;
 mod rig;
+#[cfg(feature = "demo")]
+#[path = "../it/support/tiny_model.rs"]
+mod tiny_model;
 
 mod facts;
 mod prefix_stability;
 
 mod cranfield;
+#[cfg(feature = "demo")]
+mod demo;
+mod embedded;
 mod through_gateway;

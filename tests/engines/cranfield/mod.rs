@@ -6,16 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use podium::eval::Judgments;
 use serde_json::{Value, json};
 
-use crate::{
-    ndcg,
-    rig::{
-        engines::{Engine, Product, on, say},
-        http::Reply,
-    },
+use crate::rig::{
+    engines::{Engine, Product, on, say},
+    http::Reply,
 };
 
+mod embedded;
 #[cfg(feature = "real-model")]
 mod reranked;
 
@@ -36,7 +35,7 @@ struct Cranfield {
 
 struct Query {
     text: String,
-    judged: HashMap<String, f64>,
+    judged: Judgments,
 }
 
 // === impl Cranfield ===
@@ -68,7 +67,7 @@ impl Cranfield {
         let reached = self.queries.iter().map(|query| {
             let page = search(&first_page(&query.text));
             assert_eq!(page.status, 200, "{}", page.text());
-            ndcg::at_10(&page.ids(), &query.judged).expect("every query has a relevant document")
+            query.judged.ndcg_at_10(page.ids().iter().map(String::as_str)).expect("every query has a relevant document")
         });
         reached.sum::<f64>() / QUERIES as f64
     }
@@ -88,15 +87,15 @@ fn search(query: &str, size: usize) -> String {
     json!({"query":{"match":{"all":query}},"size":size}).to_string()
 }
 
-fn judgments(file: &Path) -> HashMap<String, HashMap<String, f64>> {
-    let mut judgments: HashMap<String, HashMap<String, f64>> = HashMap::new();
+fn judgments(file: &Path) -> HashMap<String, Judgments> {
+    let mut judgments: HashMap<String, Vec<(String, f64)>> = HashMap::new();
     for line in fs::read_to_string(file).expect("a file of the data set").lines().skip(1) {
         let mut columns = line.split('\t');
         let mut column = || columns.next().expect("three columns");
         let (query, document, grade) = (column(), column(), column().parse().expect("a grade"));
-        judgments.entry(query.to_owned()).or_default().insert(document.to_owned(), grade);
+        judgments.entry(query.to_owned()).or_default().push((document.to_owned(), grade));
     }
-    judgments
+    judgments.into_iter().map(|(query, judged)| (query, judged.into_iter().collect())).collect()
 }
 
 fn lines_of_json(file: PathBuf) -> impl Iterator<Item = Value> {

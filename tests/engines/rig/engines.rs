@@ -64,7 +64,7 @@ fn running() -> &'static [Engine] {
 
 /// Says aloud that an engine is not tested; on CI, where none may be left out, fails.
 #[expect(clippy::disallowed_methods, reason = "only a test that leaves something out asks for CI")]
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "on CI nothing may be skipped: {reason}");
     say(&format!("SKIPPED: {reason}"));
 }

@@ -34,9 +34,13 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it before an engine with these models and rules (TOML), and returns once every model is loaded.
     pub(crate) fn start(engine: &Engine, models_and_rules: &str) -> Self {
+        Self::before(engine.address, models_and_rules)
+    }
+
+    /// Starts it before whatever engine is there.
+    pub(crate) fn before(upstream: SocketAddr, models_and_rules: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [address, admin] = free_addresses();
-        let upstream = engine.address;
         let text = format!(
             "[listener]\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n[upstream]\nnodes = [\"http://{upstream}\"]\n{models_and_rules}"
         );

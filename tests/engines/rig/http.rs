@@ -1,7 +1,7 @@
 //! A blocking HTTP/1.1 client that sends the target as written and shows the answer's bytes.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -42,6 +42,43 @@ pub(crate) fn send(address: SocketAddr, method: &str, target: &str, headers: &[(
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
     Reply::parse(&answer)
+}
+
+/// A connection that stays open from one request to the next.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    stream: BufReader<TcpStream>,
+    address: SocketAddr,
+}
+
+// === impl Kept ===
+
+impl Kept {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("somebody listens");
+        stream.set_read_timeout(Some(SILENCE)).expect("a timeout that is not zero");
+        stream.set_nodelay(true).expect("a connection");
+        Self { stream: BufReader::new(stream), address }
+    }
+
+    /// Sends a JSON body; the answer has to say how long it is.
+    pub(crate) fn json(&mut self, method: &str, target: &str, body: &str) -> Reply {
+        let address = self.address;
+        let length = body.len();
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
+        self.stream.get_mut().write_all(format!("{head}\r\n{body}").as_bytes()).expect("the request is taken");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let read = self.stream.read_until(b'\n', &mut answer).expect("a head");
+            assert!(read > 0, "the connection was closed");
+        }
+        let mut reply = Reply::parse(&answer);
+        let announced = reply.header("content-length").and_then(|written| written.parse().ok()).expect("a length");
+        reply.body.resize(announced, 0);
+        self.stream.read_exact(&mut reply.body).expect("a whole body");
+        reply
+    }
 }
 
 // === impl Reply ===
