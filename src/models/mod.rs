@@ -16,6 +16,7 @@ use std::{
     sync::Arc,
 };
 
+use rerank_cross_encoder::CrossEncoder;
 use rerank_embedding::Embedding;
 use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Source};
 use sha2::{Digest, Sha256};
@@ -68,7 +69,7 @@ pub enum ModelError {
 
 /// Returns all kinds of models that this build can run.
 pub fn families() -> Vec<Box<dyn Family>> {
-    let mut families: Vec<Box<dyn Family>> = vec![Box::new(Embedding)];
+    let mut families: Vec<Box<dyn Family>> = vec![Box::new(CrossEncoder), Box::new(Embedding)];
     families.extend(fakes());
     families
 }
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_model_that_does_not_load_says_why() {
-        assert!(refused(Some("magic"), None, None).starts_with("kind is \"magic\", and the kinds are: auto, embedding"));
+        assert!(refused(Some("magic"), None, None).starts_with("kind is \"magic\", and the kinds are: auto, cross-encoder, embedding"));
         assert!(refused(None, None, None).contains("source is missing"));
         assert!(refused(Some("embedding"), None, None).contains("set `source`"));
 

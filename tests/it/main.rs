@@ -14,6 +14,8 @@ mod cli;
 mod cluster;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
 mod connections;
+/// A cross-encoder of three layers, from its folder to the client's page.
+mod cross_encoder;
 /// Who may depend on what.
 mod dependency_rules;
 /// Models that are late, broken, absent or overloaded.
