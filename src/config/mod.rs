@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use rerank_plugin::ControlTokens;
+
 mod env;
 mod kind;
 mod problem;
@@ -147,6 +149,8 @@ pub struct Model {
     pub batch_tokens: u32,
     /// Pairs that may wait.
     pub max_queue: usize,
+    /// What becomes of the model's control tokens that stand in a text.
+    pub control_tokens: ControlTokens,
     /// What the weights must hash to, in hexadecimal.
     pub sha256: Option<String>,
 }

@@ -123,6 +123,7 @@ fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
     options.threads = model.threads;
     options.max_tokens = model.max_tokens;
     options.batch_tokens = model.batch_tokens;
+    options.control_tokens = model.control_tokens;
     options
 }
 
@@ -181,14 +182,14 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use std::{fs, sync::Arc};
 
-    use rerank_plugin::{Silent, testing::MapStore};
+    use rerank_plugin::{ControlTokens, Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::{Surroundings, families, load};
+    use super::{Surroundings, families, load, options};
     use crate::{config::Model, rerank::Digester};
 
-    fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
-        let model = Model {
+    fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
+        Model {
             name: "model".into(),
             kind: kind.map(Into::into),
             source: folder.map(|folder| folder.path().display().to_string()),
@@ -197,8 +198,12 @@ mod tests {
             max_tokens: None,
             batch_tokens: 16384,
             max_queue: 1,
+            control_tokens: ControlTokens::Escape,
             sha256: sha256.map(Into::into),
-        };
+        }
+    }
+
+    fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
         let surroundings = Surroundings {
             families: families().into(),
             environment: Arc::default(),
@@ -206,7 +211,16 @@ mod tests {
             digester: Digester::new(),
             progress: Arc::new(Silent),
         };
-        load(&model, &surroundings).err().expect("the model is refused").to_string()
+        load(&model(kind, folder, sha256), &surroundings).err().expect("the model is refused").to_string()
+    }
+
+    #[test]
+    fn what_is_configured_reaches_the_family() {
+        let set =
+            Model { threads: 3, max_tokens: Some(99), batch_tokens: 7, control_tokens: ControlTokens::Parse, ..model(None, None, None) };
+        let options = options(&set, Arc::new(MapStore::default()));
+        assert_eq!((options.threads, options.max_tokens, options.batch_tokens), (3, Some(99), 7));
+        assert_eq!(options.control_tokens, ControlTokens::Parse);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use podium::config::{self, Config, FAKE_KINDS, KINDS, parse};
+use rerank_plugin::ControlTokens;
 
 /// The parts of a right file.
 const UPSTREAM: &str = "[upstream]\nnodes = ['http://127.0.0.1:9200']\n";
@@ -279,6 +280,10 @@ fn models() {
             "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"cross-encoder\" or \"embedding\"",
         ),
         ("[models.n]\nsource = './n'\nmax-tokens = 4", "p.toml:11: models.n.max-tokens = 4: must be a whole number from 8 to 131072"),
+        (
+            "[models.n]\nsource = './n'\ncontrol-tokens = 'keep'",
+            "p.toml:11: models.n.control-tokens = \"keep\": must be \"escape\" or \"parse\"",
+        ),
         ("[models.n]\nsource = './n'\nsha256 = 'abc'", "p.toml:11: models.n.sha256 = \"abc\": must be 64 hexadecimal digits"),
         ("[models.'a b']\nsource = './n'", "p.toml:9: models.\"a b\" = {…}: a model's name is made of letters, digits, `-`, `_` and `.`"),
         ("[models]\nn = 'x'", "p.toml:10: models.n = \"x\": must be a table"),
@@ -288,13 +293,14 @@ fn models() {
 #[test]
 fn a_kind_that_loads_nothing_needs_no_source() {
     let text = format!(
-        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\nsha256 = '{}'",
+        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\ncontrol-tokens = 'parse'\nsha256 = '{}'",
         "aB".repeat(32)
     );
     let models = parse(Path::new("p.toml"), &text, &[KINDS, FAKE_KINDS].concat()).expect("right").models;
     assert_eq!((models["n"].kind.as_deref(), models["n"].source.as_deref()), (Some("fake-reverse"), None));
     assert_eq!((models["m"].kind.as_deref(), models["m"].source.as_deref()), (None, Some("pypi:m")));
     assert_eq!(models["m"].sha256, Some("ab".repeat(32)));
+    assert_eq!((models["n"].control_tokens, models["m"].control_tokens), (ControlTokens::Escape, ControlTokens::Parse));
 }
 
 #[test]
