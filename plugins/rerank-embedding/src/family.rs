@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rerank_candle::{Encoder, Hasher, Shape, Threads, Tokens, Weights, open};
 use rerank_plugin::{
-    Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
+    Card, ControlTokens, Detection, Dtype, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
 
 use crate::{
@@ -46,6 +46,12 @@ impl Family for Embedding {
                 remedy: "set `source` to a folder or a hub name".into(),
             });
         };
+        if let Some(dtype @ (Dtype::F16 | Dtype::Bf16)) = options.dtype {
+            return Err(LoadError::Unsupported {
+                reason: format!("an embedding model is asked for in {dtype:?}, and runs in f32 only"),
+                remedy: "leave the dtype out".into(),
+            });
+        }
         let checkpoint = inspect(folder).map_err(|(Mismatch::Other(error) | Mismatch::Refused(error))| error)?;
         let tokens = Tokens::read(folder, options.control_tokens)?;
         let limits = limits(folder, &checkpoint.shape, &tokens, options.max_tokens)?;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rerank_embedding::Embedding;
-use rerank_plugin::{ControlTokens, Device, Family, LoadOptions, Silent, Source, testing::MapStore};
+use rerank_plugin::{ControlTokens, Device, Dtype, Family, LoadOptions, Silent, Source, testing::MapStore};
 use serde_json::json;
 
 use crate::tiny::{Tiny, config};
@@ -51,6 +51,7 @@ fn limits_beyond_the_model_are_refused_with_the_numbers() {
 fn what_is_missing_or_malformed_is_named() {
     let tiny = Tiny::write();
     assert!(error(&tiny, |options| options.devices = vec![Device::Cuda(0)]).contains("cuda:0"));
+    assert!(error(&tiny, |options| options.dtype = Some(Dtype::Bf16)).contains("Bf16, and runs in f32 only"));
     let mut deeper = config();
     deeper["num_hidden_layers"] = json!(3);
     tiny.put("config.json", &deeper);
