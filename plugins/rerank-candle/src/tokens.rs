@@ -35,6 +35,24 @@ impl Tokens {
         Ok(Self { tokenizer, before, after, longest_added })
     }
 
+    /// Takes the added tokens out of the tokenizer, so that none is found in a text, whether the file calls it special or not.
+    ///
+    /// # Errors
+    /// [`LoadError::Malformed`] with the library's words when the tokenizer does not work without them.
+    pub fn without_added(self) -> Result<Self, LoadError> {
+        let mut bare = Tokenizer::new(self.tokenizer.get_model().clone());
+        let normalizer = bare.with_normalizer(self.tokenizer.get_normalizer().cloned());
+        normalizer.map_err(|error| LoadError::Malformed { path: FILE.into(), reason: error.to_string() })?;
+        bare.with_pre_tokenizer(self.tokenizer.get_pre_tokenizer().cloned());
+        bare.with_post_processor(self.tokenizer.get_post_processor().cloned());
+        Ok(Self { tokenizer: bare, longest_added: 0, ..self })
+    }
+
+    /// Returns the token that is written so, an added one too.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
     /// One more than the largest token.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest as usize + 1)
@@ -55,13 +73,30 @@ impl Tokens {
     /// # Errors
     /// [`Fault::Input`] when the tokenizer refuses the text.
     pub fn first(&self, text: &str, limit: usize) -> Result<Vec<u32>, Fault> {
+        let (encoding, settled) = self.begun(text, limit)?;
+        Ok(encoding.get_ids()[..settled.min(limit)].to_vec())
+    }
+
+    /// Returns the beginning of a text that its first tokens, at most `limit`, stand for.
+    ///
+    /// # Errors
+    /// [`Fault::Input`] when the tokenizer refuses the text.
+    pub fn cut<'t>(&self, text: &'t str, limit: usize) -> Result<&'t str, Fault> {
+        let (encoding, _) = self.begun(text, limit)?;
+        let behind = encoding.get_offsets().get(limit);
+        Ok(behind.map_or(text, |(start, _)| &text[..text.floor_char_boundary(*start)]))
+    }
+
+    /// Returns a text's beginning as tokens, and how many of them stay as they are, however it goes on: at least `limit`, or
+    /// the whole text's.
+    fn begun(&self, text: &str, limit: usize) -> Result<(Encoding, usize), Fault> {
         let mut end = BYTES_PER_TOKEN * limit + self.longest_added;
         loop {
             let seen = &text[..text.floor_char_boundary(end)];
             let encoding = self.tokenizer.encode(seen, false).map_err(|error| Fault::Input(format!("not tokenised: {error}").into()))?;
             let settled = if seen.len() == text.len() { encoding.len() } else { self.settled(&encoding, seen.len()) };
             if settled >= limit || seen.len() == text.len() {
-                return Ok(encoding.get_ids()[..settled.min(limit)].to_vec());
+                return Ok((encoding, settled));
             }
             end *= 4;
         }
@@ -129,9 +164,25 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_cut_behind_its_first_tokens() {
+        let tokens = tokens(ControlTokens::Escape);
+        let long = "a ".repeat(1000);
+        for (text, limit, beginning) in [("a a  aaa", 3, "a a  a"), ("a a", 2, "a a"), ("a a", 9, "a a"), (&long, 2, "a a "), ("", 0, "")] {
+            assert_eq!(tokens.cut(text, limit).unwrap(), beginning);
+        }
+    }
+
+    #[test]
     fn control_tokens_are_escaped_or_parsed() {
         assert_eq!(tokens(ControlTokens::Escape).first("a[SEP]", 99).unwrap(), [6, 4, 8, 9, 10, 5]);
         assert_eq!(tokens(ControlTokens::Parse).first("a[SEP]", 99).unwrap(), [6, 3]);
+    }
+
+    #[test]
+    fn added_tokens_are_known_but_not_found() {
+        let tokens = tokens(ControlTokens::Parse);
+        assert_eq!((tokens.id("[SEP]"), tokens.id("é"), tokens.id("missing")), (Some(3), Some(11), None));
+        assert_eq!(tokens.without_added().unwrap().first("a[SEP]", 99).unwrap(), [6, 4, 8, 9, 10, 5]);
     }
 
     proptest! {

@@ -50,13 +50,47 @@ impl Weights {
         &self.digest
     }
 
+    /// Takes one tensor out, converted to `dtype`.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it is missing, has other dimensions, or holds something else than plain numbers.
+    pub fn take(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Tensor, LoadError> {
+        let tensor = self.tensors.remove(name).ok_or_else(|| self.malformed(format!("the tensor {name} is missing")))?;
+        if tensor.dims() != dimensions {
+            return Err(self.malformed(format!("{name} is {:?}, and config.json says {dimensions:?}", tensor.dims())));
+        }
+        if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
+            return Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())));
+        }
+        tensor.to_dtype(dtype).map_err(|error| self.malformed(error.to_string()))
+    }
+
+    /// Returns whether there is a tensor of that name, not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Makes sure that every tensor was taken.
+    ///
+    /// # Errors
+    /// [`LoadError::Malformed`] that names one which is left: the model would run without it.
+    pub fn finish(&self) -> Result<(), LoadError> {
+        let left = self.tensors.keys().min().map(|name| self.malformed(format!("config.json does not account for the tensor {name}")));
+        left.map_or(Ok(()), Err)
+    }
+
+    /// Returns the error that these weights do not hold what they should.
+    pub fn malformed(&self, reason: String) -> LoadError {
+        LoadError::Malformed { path: self.path.clone(), reason }
+    }
+
     /// Builds a model of the tensors, converted to `dtype`.
     ///
     /// # Errors
     /// [`LoadError::Malformed`] with candle's words when a tensor is missing or has another shape.
     pub fn build<M>(&self, dtype: DType, build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>) -> Result<M, LoadError> {
         let tensors = VarBuilder::from_tensors(self.tensors.clone(), dtype, &self.device);
-        build(tensors).map_err(|error| LoadError::Malformed { path: self.path.clone(), reason: error.to_string() })
+        build(tensors).map_err(|error| self.malformed(error.to_string()))
     }
 }
 
