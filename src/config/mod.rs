@@ -164,6 +164,8 @@ pub struct Rule {
     pub when: When,
     /// The model's name.
     pub model: Arc<str>,
+    /// What the model is told to do; `None`: what its authors ask for. Only for models that take one.
+    pub instruction: Option<Arc<str>>,
     /// What the model sees of a hit, in this order; at least one.
     pub fields: Vec<Field>,
     /// Where the query text is.

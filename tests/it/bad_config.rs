@@ -134,7 +134,7 @@ fn unknown_keys() {
         ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
@@ -300,6 +300,7 @@ fn a_kind_that_loads_nothing_needs_no_source() {
 #[test]
 fn rules() {
     rule(&[
+        ("instruction = ''", "instruction = \"\": must be a string that is not empty"),
         ("index = 'a'", "index = \"a\": must be an array of names and patterns, such as [\"products*\"]"),
         ("index = []", "index = []: must be an array of names and patterns, such as [\"products*\"]"),
         ("index = ['a', 'a']", "index[1] = \"a\": stands twice"),
