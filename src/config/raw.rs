@@ -128,7 +128,7 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
 }
 
 fn kind(item: &Item<'_>, kinds: &[Kind]) -> Result<Kind, Reported> {
-    const LATER: [&str; 4] = ["cross-encoder", "qwen3", "qwen3-vl", "remote"];
+    const LATER: [&str; 3] = ["cross-encoder", "qwen3-vl", "remote"];
     if LATER.contains(&item.text("must be a string")?) {
         return Err(item.refuse("not supported by this version"));
     }

@@ -18,6 +18,7 @@ use std::{
 
 use rerank_embedding::Embedding;
 use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Source};
+use rerank_qwen3::Qwen3;
 use sha2::{Digest, Sha256};
 
 pub use registry::{Registry, StartError, State, Surroundings, load_now};
@@ -68,7 +69,7 @@ pub enum ModelError {
 
 /// Returns all kinds of models that this build can run.
 pub fn families() -> Vec<Box<dyn Family>> {
-    let mut families: Vec<Box<dyn Family>> = vec![Box::new(Embedding)];
+    let mut families: Vec<Box<dyn Family>> = vec![Box::new(Embedding), Box::new(Qwen3)];
     families.extend(fakes());
     families
 }

@@ -115,7 +115,7 @@ model = 'm'
              p.toml:2: listener.adress: unknown key; did you mean `address`?\n\
              p.toml:3: listener.idle-timeout = \"soon\": must be a duration from 1ms to 1day, such as \"300ms\" or \"10s\"\n\
              p.toml:4: models.m.source: missing; write a hub name such as \"owner/name\", or a folder such as \"./model\"\n\
-             p.toml:5: models.m.kind = \"bert\": must be \"auto\" or \"embedding\"\n\
+             p.toml:5: models.m.kind = \"bert\": must be \"auto\" or \"embedding\" or \"qwen3\"\n\
              p.toml:6: models.m.threads = 0: must be a whole number from 1 to 1024\n\
              p.toml:8: defaults.window = 0: must be a whole number from 1 to 10000\n\
              p.toml:9: defaults.model = \"n\": no model has this name; there are: m\n\
@@ -273,10 +273,10 @@ fn models() {
             "[models.n]\nsource = 'https://user:secret@hub/m'",
             "p.toml:10: models.n.source = \"…\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
         ),
-        ("[models.n]\nsource = './n'\nkind = 'qwen3'", "p.toml:11: models.n.kind = \"qwen3\": not supported by this version"),
+        ("[models.n]\nsource = './n'\nkind = 'qwen3-vl'", "p.toml:11: models.n.kind = \"qwen3-vl\": not supported by this version"),
         (
             "[models.n]\nsource = './n'\nkind = 'fake-reverse'",
-            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"embedding\"",
+            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"embedding\" or \"qwen3\"",
         ),
         ("[models.n]\nsource = './n'\nmax-tokens = 4", "p.toml:11: models.n.max-tokens = 4: must be a whole number from 8 to 131072"),
         ("[models.n]\nsource = './n'\nsha256 = 'abc'", "p.toml:11: models.n.sha256 = \"abc\": must be 64 hexadecimal digits"),

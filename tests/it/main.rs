@@ -8,6 +8,8 @@ mod bad_company;
 mod bad_config;
 /// What a request says stays in the request.
 mod canary;
+/// Models that are read from a checkpoint, as an operator names them.
+mod checkpoints;
 /// The command line of the binary.
 mod cli;
 /// Nodes that are down, slow to connect, broken or back again.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use podium::{
     app::{self, App},
     config::{Environment, FAKE_KINDS, KINDS, Kind, parse},
-    models::Surroundings,
+    models::{self, Surroundings},
 };
 use rerank_plugin::{Family, Silent};
 
@@ -59,7 +59,8 @@ pub(crate) async fn start_at_once(engine: &FakeEngine, models_and_rules: &str) -
     let more = fake_models::MORE_KINDS.map(|name| Kind { name, loads: false });
     let config = parse(Path::new("test.toml"), &text, &[KINDS, FAKE_KINDS, &more].concat()).unwrap_or_else(|problems| panic!("{problems}"));
     let observed = Observed::default();
-    let families: Vec<Box<dyn Family>> = fake_models::families(&observed);
+    let mut families: Vec<Box<dyn Family>> = fake_models::families(&observed);
+    families.extend(models::families());
     let usual = app::surroundings(&config, Environment::default(), Arc::new(Silent));
     let app = App::bind(config, Surroundings { families: families.into(), ..usual }).await.unwrap();
     let gateway = Gateway { address: app.address().unwrap(), admin: app.admin_address().unwrap(), observed };
