@@ -10,7 +10,7 @@ use podium::{
     rerank::Digester,
 };
 use rerank_plugin::{
-    Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
+    ControlTokens, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
     testing::{
         MapStore,
         conformance::{self, Tolerance, document, query},
@@ -33,6 +33,7 @@ fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
         max_tokens: None,
         batch_tokens: 16384,
         max_queue: 4096,
+        control_tokens: ControlTokens::Escape,
         sha256: Some("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".into()),
     };
     let store = Arc::new(MapStore::default());

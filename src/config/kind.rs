@@ -10,7 +10,12 @@ pub struct Kind {
 }
 
 /// The kinds of every build; `auto` is the one that the checkpoint tells.
-pub const KINDS: &[Kind] = &[Kind { name: "auto", loads: true }, Kind { name: "embedding", loads: true }];
+pub const KINDS: &[Kind] = &[
+    Kind { name: "auto", loads: true },
+    Kind { name: "cross-encoder", loads: true },
+    Kind { name: "embedding", loads: true },
+    Kind { name: "qwen3", loads: true },
+];
 
 /// The rerankers that misbehave on purpose, of builds with the feature `fake-models`.
 pub const FAKE_KINDS: &[Kind] = &[

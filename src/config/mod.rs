@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use rerank_plugin::ControlTokens;
+
 mod env;
 mod kind;
 mod problem;
@@ -147,6 +149,8 @@ pub struct Model {
     pub batch_tokens: u32,
     /// Pairs that may wait.
     pub max_queue: usize,
+    /// What becomes of the model's control tokens that stand in a text.
+    pub control_tokens: ControlTokens,
     /// What the weights must hash to, in hexadecimal.
     pub sha256: Option<String>,
 }
@@ -164,6 +168,8 @@ pub struct Rule {
     pub when: When,
     /// The model's name.
     pub model: Arc<str>,
+    /// What the model is told to do; `None`: what its authors ask for. Only for models that take one.
+    pub instruction: Option<Arc<str>>,
     /// What the model sees of a hit, in this order; at least one.
     pub fields: Vec<Field>,
     /// Where the query text is.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use http::{Uri, uri::Scheme};
+use rerank_plugin::ControlTokens;
 
 use super::{
     Cache, Kind, Limits, Listener, Model, Node, Upstream, UpstreamTls,
@@ -23,6 +24,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
+
+const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
 
 /// One file.
 pub(super) struct RawFile<'f> {
@@ -101,8 +104,7 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] =
-        &["device", "dtype", "load", "control-tokens", "chunking", "protocol", "endpoints", "model", "token", "batch", "tls"];
+    const LATER: &[&str] = &["device", "dtype", "load", "chunking", "protocol", "endpoints", "model", "token", "batch", "tls"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
@@ -122,13 +124,14 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             max_tokens: table.read("max-tokens", whole(8..=131_072)).optional(),
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
+            control_tokens: table.read("control-tokens", word(&CONTROL_TOKENS)).or(ControlTokens::Escape),
             sha256: table.read("sha256", sha256).optional(),
         }
     })
 }
 
 fn kind(item: &Item<'_>, kinds: &[Kind]) -> Result<Kind, Reported> {
-    const LATER: [&str; 4] = ["cross-encoder", "qwen3", "qwen3-vl", "remote"];
+    const LATER: [&str; 2] = ["qwen3-vl", "remote"];
     if LATER.contains(&item.text("must be a string")?) {
         return Err(item.refuse("not supported by this version"));
     }

@@ -19,6 +19,7 @@ pub(super) struct RawRule<'f> {
     pub(super) index: Given<'f, Patterns>,
     pub(super) when: Given<'f, When>,
     pub(super) model: Given<'f, String>,
+    pub(super) instruction: Given<'f, String>,
     pub(super) fields: Given<'f, Vec<Field>>,
     pub(super) query: Given<'f, QueryText>,
     pub(super) window: Given<'f, u32>,
@@ -43,7 +44,6 @@ pub(super) struct Patterns {
 impl<'f> RawRule<'f> {
     /// Keys that are known but do not work yet.
     pub(super) const LATER: &'static [&'static str] = &[
-        "instruction",
         "images",
         "template",
         "trust-client",
@@ -70,6 +70,7 @@ impl<'f> RawRule<'f> {
             index,
             when: table.read("when", |item| item.table(&[], when)),
             model: table.read("model", Item::name),
+            instruction: table.read("instruction", Item::name),
             fields: table.read("fields", fields),
             query: table.read("query", query),
             window: table.read("window", window),

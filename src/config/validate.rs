@@ -85,6 +85,7 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         not_index: index.left,
         when: written.when.or_given(&defaults.when).or(When::default()),
         model: Arc::from(model),
+        instruction: written.instruction.or_given(&defaults.instruction).optional().map(Arc::from),
         fields,
         query: written.query.or_given(&defaults.query).or(default_query),
         window: window.or(DEFAULT_WINDOW) as usize,

@@ -241,6 +241,7 @@ pub(super) mod tests {
             not_index: Vec::new(),
             when: When::default(),
             model: Arc::from("minilm"),
+            instruction: None,
             fields: vec![field("title"), field("content.text")],
             query: QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false },
             window: 100,

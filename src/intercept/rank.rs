@@ -91,7 +91,7 @@ impl Ranking<'_> {
         if fusion == Fusion::Adaptive && reranker.unit().is_none() {
             return Err(Reason::ModelError);
         }
-        let query = gateway.digester.query(vec![Part::text(plan.query_text.text.as_str())]);
+        let query = gateway.digester.query(rule.instruction.clone(), vec![Part::text(plan.query_text.text.as_str())]);
         let documents = candidates.iter().map(|candidate| candidate.document.clone()).collect();
         let digest = query.digest;
         let scores = reranker.score(query, documents, deadline).await?;

@@ -17,8 +17,10 @@ use std::{
     sync::Arc,
 };
 
+use rerank_cross_encoder::CrossEncoder;
 use rerank_embedding::Embedding;
 use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Source};
+use rerank_qwen3::Qwen3;
 use sha2::{Digest, Sha256};
 
 pub use downloads::Downloads;
@@ -70,7 +72,7 @@ pub enum ModelError {
 
 /// Returns all kinds of models that this build can run.
 pub fn families() -> Vec<Box<dyn Family>> {
-    let mut families: Vec<Box<dyn Family>> = vec![Box::new(Embedding)];
+    let mut families: Vec<Box<dyn Family>> = vec![Box::new(CrossEncoder), Box::new(Embedding), Box::new(Qwen3)];
     families.extend(fakes());
     families
 }
@@ -124,6 +126,7 @@ fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
     options.threads = model.threads;
     options.max_tokens = model.max_tokens;
     options.batch_tokens = model.batch_tokens;
+    options.control_tokens = model.control_tokens;
     options
 }
 
@@ -182,14 +185,14 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use std::{fs, sync::Arc};
 
-    use rerank_plugin::{Silent, testing::MapStore};
+    use rerank_plugin::{ControlTokens, Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::{Downloads, Surroundings, families, load};
+    use super::{Downloads, Surroundings, families, load, options};
     use crate::{config::Model, rerank::Digester};
 
-    fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
-        let model = Model {
+    fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
+        Model {
             name: "model".into(),
             kind: kind.map(Into::into),
             source: folder.map(|folder| folder.path().display().to_string()),
@@ -198,8 +201,12 @@ mod tests {
             max_tokens: None,
             batch_tokens: 16384,
             max_queue: 1,
+            control_tokens: ControlTokens::Escape,
             sha256: sha256.map(Into::into),
-        };
+        }
+    }
+
+    fn refused(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> String {
         let surroundings = Surroundings {
             families: families().into(),
             environment: Arc::default(),
@@ -208,12 +215,21 @@ mod tests {
             progress: Arc::new(Silent),
             downloads: Downloads::default(),
         };
-        load(&model, &surroundings).err().expect("the model is refused").to_string()
+        load(&model(kind, folder, sha256), &surroundings).err().expect("the model is refused").to_string()
+    }
+
+    #[test]
+    fn what_is_configured_reaches_the_family() {
+        let set =
+            Model { threads: 3, max_tokens: Some(99), batch_tokens: 7, control_tokens: ControlTokens::Parse, ..model(None, None, None) };
+        let options = options(&set, Arc::new(MapStore::default()));
+        assert_eq!((options.threads, options.max_tokens, options.batch_tokens), (3, Some(99), 7));
+        assert_eq!(options.control_tokens, ControlTokens::Parse);
     }
 
     #[test]
     fn a_model_that_does_not_load_says_why() {
-        assert!(refused(Some("magic"), None, None).starts_with("kind is \"magic\", and the kinds are: auto, embedding"));
+        assert!(refused(Some("magic"), None, None).starts_with("kind is \"magic\", and the kinds are: auto, cross-encoder, embedding"));
         assert!(refused(None, None, None).contains("source is missing"));
         assert!(refused(Some("embedding"), None, None).contains("set `source`"));
 

@@ -61,6 +61,14 @@ pub enum StartError {
     /// It was not found, or is not what it should be.
     #[error(transparent)]
     Load(#[from] ModelError),
+    /// A rule tells the model what to do, and the model cannot be told.
+    #[error("rules[{rule}].instruction is set, and a model of kind {kind} takes no instruction: leave it out, or use a model that does")]
+    Instruction {
+        /// The rule's place in the file.
+        rule: usize,
+        /// The model's kind.
+        kind: &'static str,
+    },
     /// A bug, ours or a library's.
     #[error("loading panicked, which is a bug: please report it with the model's name")]
     Panicked,
@@ -82,10 +90,15 @@ struct Loader {
 /// In words that name what was tried and the remedies.
 pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings: &Surroundings) -> Result<Reranker, StartError> {
     let loaded = catch_unwind(AssertUnwindSafe(|| load(model, surroundings))).map_err(|_| StartError::Panicked)??;
-    let scale = match &loaded {
-        Loaded::Local { preparer, .. } => preparer.card().scale,
-        Loaded::Remote(remote) => remote.card().scale,
+    let card = match &loaded {
+        Loaded::Local { preparer, .. } => preparer.card(),
+        Loaded::Remote(remote) => remote.card(),
     };
+    let scale = card.scale;
+    let tells = |rule: &&Arc<config::Rule>| rule.model == model.name && rule.instruction.is_some();
+    if let Some(rule) = rules.iter().find(tells).filter(|_| !card.takes_instruction) {
+        return Err(StartError::Instruction { rule: rule.number, kind: card.kind });
+    }
     let fuses_adaptively = |rule: &Arc<config::Rule>| rule.model == model.name && fusion_of(rule.fusion, scale, true) == Fusion::Adaptive;
     let settings = Settings {
         name: Arc::clone(&model.name),
@@ -98,7 +111,7 @@ pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings
 
 /// Returns the built-in pairs on which a model's unit is measured.
 fn pairs(digester: &Digester) -> Pairs {
-    let query = |(query, _): &(&str, &str)| digester.query(vec![Part::text(*query)]);
+    let query = |(query, _): &(&str, &str)| digester.query(None, vec![Part::text(*query)]);
     let document = |(_, passage): &(&str, &str)| digester.document(vec![Part::text(*passage)]);
     Pairs { queries: PAIRS.iter().map(query).collect(), documents: PAIRS.iter().map(document).collect() }
 }

@@ -148,7 +148,7 @@ impl std::error::Error for SourceError {}
 
 #[cfg(test)]
 mod tests {
-    use rerank_plugin::Silent;
+    use rerank_plugin::{ControlTokens, Silent};
 
     use super::{find, is_plain};
     use crate::{
@@ -166,6 +166,7 @@ mod tests {
             max_tokens: None,
             batch_tokens: 1,
             max_queue: 1,
+            control_tokens: ControlTokens::Escape,
             sha256: None,
         }
     }

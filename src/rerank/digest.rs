@@ -3,6 +3,7 @@
 use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
 };
 
 use rerank_plugin::{Digest128, Document, Part, Query};
@@ -30,9 +31,10 @@ impl Digester {
     }
 
     /// Returns the query of these parts with its digest.
-    pub fn query(&self, parts: Vec<Part>) -> Query {
-        let digest = self.start().parts(&parts).finish();
-        Query { instruction: None, parts, digest }
+    pub fn query(&self, instruction: Option<Arc<str>>, parts: Vec<Part>) -> Query {
+        let told = instruction.iter().fold(self.start(), |digest, text| digest.piece(b"instruction").piece(text.as_bytes()));
+        let digest = told.parts(&parts).finish();
+        Query { instruction, parts, digest }
     }
 
     /// Returns the document of these parts with its digest.
@@ -106,6 +108,9 @@ mod tests {
         let digests: std::collections::HashSet<_> = documents.iter().map(|parts| digester.document(parts.clone()).digest).collect();
         assert_eq!(digests.len(), documents.len());
         assert_eq!(digester.document(vec![Part::text("red")]).digest, digester.document(vec![Part::text("red")]).digest);
+        let told = [None, Some("rank"), Some("rank shoes")].map(|text| digester.query(text.map(Into::into), vec![Part::text("red")]));
+        assert_eq!(told[0].digest, digester.document(vec![Part::text("red")]).digest);
+        assert!(told[0].digest != told[1].digest && told[1].digest != told[2].digest && told[2].instruction.is_some());
         assert_ne!(Digester::new().document(vec![Part::text("red")]).digest, digester.document(vec![Part::text("red")]).digest);
     }
 }

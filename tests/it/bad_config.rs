@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use podium::config::{self, Config, FAKE_KINDS, KINDS, parse};
+use rerank_plugin::ControlTokens;
 
 /// The parts of a right file.
 const UPSTREAM: &str = "[upstream]\nnodes = ['http://127.0.0.1:9200']\n";
@@ -115,7 +116,7 @@ model = 'm'
              p.toml:2: listener.adress: unknown key; did you mean `address`?\n\
              p.toml:3: listener.idle-timeout = \"soon\": must be a duration from 1ms to 1day, such as \"300ms\" or \"10s\"\n\
              p.toml:4: models.m.source: missing; write a hub name such as \"owner/name\", or a folder such as \"./model\"\n\
-             p.toml:5: models.m.kind = \"bert\": must be \"auto\" or \"embedding\"\n\
+             p.toml:5: models.m.kind = \"bert\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\"\n\
              p.toml:6: models.m.threads = 0: must be a whole number from 1 to 1024\n\
              p.toml:8: defaults.window = 0: must be a whole number from 1 to 10000\n\
              p.toml:9: defaults.model = \"n\": no model has this name; there are: m\n\
@@ -134,7 +135,7 @@ fn unknown_keys() {
         ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
@@ -273,12 +274,16 @@ fn models() {
             "[models.n]\nsource = 'https://user:secret@hub/m'",
             "p.toml:10: models.n.source = \"…\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
         ),
-        ("[models.n]\nsource = './n'\nkind = 'qwen3'", "p.toml:11: models.n.kind = \"qwen3\": not supported by this version"),
+        ("[models.n]\nsource = './n'\nkind = 'qwen3-vl'", "p.toml:11: models.n.kind = \"qwen3-vl\": not supported by this version"),
         (
             "[models.n]\nsource = './n'\nkind = 'fake-reverse'",
-            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"embedding\"",
+            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\"",
         ),
         ("[models.n]\nsource = './n'\nmax-tokens = 4", "p.toml:11: models.n.max-tokens = 4: must be a whole number from 8 to 131072"),
+        (
+            "[models.n]\nsource = './n'\ncontrol-tokens = 'keep'",
+            "p.toml:11: models.n.control-tokens = \"keep\": must be \"escape\" or \"parse\"",
+        ),
         ("[models.n]\nsource = './n'\nsha256 = 'abc'", "p.toml:11: models.n.sha256 = \"abc\": must be 64 hexadecimal digits"),
         ("[models.'a b']\nsource = './n'", "p.toml:9: models.\"a b\" = {…}: a model's name is made of letters, digits, `-`, `_` and `.`"),
         ("[models]\nn = 'x'", "p.toml:10: models.n = \"x\": must be a table"),
@@ -288,18 +293,20 @@ fn models() {
 #[test]
 fn a_kind_that_loads_nothing_needs_no_source() {
     let text = format!(
-        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\nsha256 = '{}'",
+        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\ncontrol-tokens = 'parse'\nsha256 = '{}'",
         "aB".repeat(32)
     );
     let models = parse(Path::new("p.toml"), &text, &[KINDS, FAKE_KINDS].concat()).expect("right").models;
     assert_eq!((models["n"].kind.as_deref(), models["n"].source.as_deref()), (Some("fake-reverse"), None));
     assert_eq!((models["m"].kind.as_deref(), models["m"].source.as_deref()), (None, Some("pypi:m")));
     assert_eq!(models["m"].sha256, Some("ab".repeat(32)));
+    assert_eq!((models["n"].control_tokens, models["m"].control_tokens), (ControlTokens::Escape, ControlTokens::Parse));
 }
 
 #[test]
 fn rules() {
     rule(&[
+        ("instruction = ''", "instruction = \"\": must be a string that is not empty"),
         ("index = 'a'", "index = \"a\": must be an array of names and patterns, such as [\"products*\"]"),
         ("index = []", "index = []: must be an array of names and patterns, such as [\"products*\"]"),
         ("index = ['a', 'a']", "index[1] = \"a\": stands twice"),

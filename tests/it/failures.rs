@@ -133,6 +133,21 @@ async fn a_search_that_drips_in_is_not_waited_for_but_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_instruction_to_a_model_that_takes_none_is_refused_in_words() {
+    let engine = FakeEngine::start(Product::OpenSearch, 30).await;
+    let rules = REVERSE.replace("window = 50", "window = 50\ninstruction = 'find shoes'");
+    let gateway = app::start_at_once(&engine, &rules).await;
+    let mut missing = String::new();
+    while !missing.contains("is unavailable") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        missing = gateway.missing_models().await;
+    }
+    assert!(missing.contains("rules[0].instruction is set, and a model of kind fake-reverse takes no instruction"), "{missing}");
+    let reply = gateway.search(r#"{"query":{"match":{"title":"shoe"}}}"#).await;
+    assert_eq!(reply.rerank_status(), "skipped; reason=model-unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn searches_that_fail_do_not_harm_those_beside_them() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;
     let sound = "[models.sound]\nkind = \"fake-reverse\"\n[[rules]]\nindex = [\"sound\"]\nmodel = \"sound\"\nfields = [\"title\"]\ntimeout = \"30s\"\ntotal-timeout = \"60s\"\n";

@@ -8,12 +8,16 @@ mod bad_company;
 mod bad_config;
 /// What a request says stays in the request.
 mod canary;
+/// Models that are read from a checkpoint, as an operator names them.
+mod checkpoints;
 /// The command line of the binary.
 mod cli;
 /// Nodes that are down, slow to connect, broken or back again.
 mod cluster;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
 mod connections;
+/// A cross-encoder of three layers, from its folder to the client's page.
+mod cross_encoder;
 /// The demo as the binary shows it.
 #[cfg(feature = "demo")]
 mod demo;

@@ -1,12 +1,21 @@
 //! Turns texts into tokens: what `tokenizer.json` says, but with lengths and control tokens as the host asks.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use rerank_plugin::{ControlTokens, Fault, Folder, LoadError};
-use tokenizers::{Encoding, Tokenizer};
+use serde::Deserialize;
+use tokenizers::{AddedToken, Encoding, ModelWrapper, Tokenizer, models::unigram::Unigram};
+
+use crate::PairFrame;
 
 const FILE: &str = "tokenizer.json";
 
 /// Bytes of a text that are looked at first for each token that is wanted.
 const BYTES_PER_TOKEN: usize = 8;
+
+/// What the names of hidden pieces begin with, and what stands for it in texts: two characters that mean nothing, equally long.
+const HIDDEN: char = '\u{10ffff}';
+const SEEN: &str = "\u{10fffe}";
 
 /// A tokenizer that neither pads nor cuts on its own.
 pub struct Tokens {
@@ -14,6 +23,18 @@ pub struct Tokens {
     before: Vec<u32>,
     after: Vec<u32>,
     longest_added: usize,
+    hides: bool,
+}
+
+/// The part of `tokenizer.json` that the tokenizer does not give back.
+#[derive(Deserialize)]
+struct File {
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    unk_id: Option<usize>,
 }
 
 // === impl Tokens ===
@@ -22,17 +43,35 @@ impl Tokens {
     /// Reads `tokenizer.json`, whose own padding and truncation are switched off.
     ///
     /// # Errors
-    /// [`LoadError`] when the file is missing or malformed.
+    /// [`LoadError`] when the file is missing or malformed, or when control tokens cannot be kept out of its texts.
     pub fn read(folder: &Folder, control_tokens: ControlTokens) -> Result<Self, LoadError> {
         let malformed = |error: tokenizers::Error| LoadError::Malformed { path: folder.path().join(FILE), reason: error.to_string() };
         let mut tokenizer = Tokenizer::from_bytes(folder.read(FILE)?).map_err(malformed)?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(malformed)?;
-        tokenizer.set_encode_special_tokens(control_tokens == ControlTokens::Escape);
+        let hides = control_tokens == ControlTokens::Escape && escape(&mut tokenizer, folder)?;
         let added = tokenizer.get_added_tokens_decoder();
         let longest_added = added.values().map(|token| token.content.len()).max().unwrap_or_default();
         let (before, after) = frame(&tokenizer.encode("a", true).map_err(malformed)?);
-        Ok(Self { tokenizer, before, after, longest_added })
+        Ok(Self { tokenizer, before, after, longest_added, hides })
+    }
+
+    /// Takes the added tokens out of the tokenizer, so that none is found in a text, whether the file calls it special or not.
+    ///
+    /// # Errors
+    /// [`LoadError::Malformed`] with the library's words when the tokenizer does not work without them.
+    pub fn without_added(self) -> Result<Self, LoadError> {
+        let mut bare = Tokenizer::new(self.tokenizer.get_model().clone());
+        let normalizer = bare.with_normalizer(self.tokenizer.get_normalizer().cloned());
+        normalizer.map_err(|error| LoadError::Malformed { path: FILE.into(), reason: error.to_string() })?;
+        bare.with_pre_tokenizer(self.tokenizer.get_pre_tokenizer().cloned());
+        bare.with_post_processor(self.tokenizer.get_post_processor().cloned());
+        Ok(Self { tokenizer: bare, longest_added: 0, ..self })
+    }
+
+    /// Returns the token that is written so, an added one too.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
     }
 
     /// One more than the largest token.
@@ -50,18 +89,45 @@ impl Tokens {
         [&self.before, content, &self.after].concat()
     }
 
+    /// Returns what the model wants around and between two texts; nothing when the tokenizer does not put one behind the other.
+    pub fn pair_frame(&self) -> Option<PairFrame> {
+        self.tokenizer.encode(("a", "a"), true).ok().as_ref().and_then(PairFrame::of)
+    }
+
     /// Returns the first tokens of a text, at most `limit`, without looking much further into it.
     ///
     /// # Errors
     /// [`Fault::Input`] when the tokenizer refuses the text.
     pub fn first(&self, text: &str, limit: usize) -> Result<Vec<u32>, Fault> {
+        let (encoding, settled) = self.beginning(text, limit)?;
+        Ok(encoding.get_ids()[..settled.min(limit)].to_vec())
+    }
+
+    /// Returns the beginning of a text that its first tokens come from, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Fault::Input`] when the tokenizer refuses the text.
+    pub fn cut<'a>(&self, text: &'a str, limit: usize) -> Result<&'a str, Fault> {
+        let (encoding, settled) = self.beginning(text, limit)?;
+        if settled <= limit && settled == encoding.len() {
+            return Ok(text);
+        }
+        let end = limit.checked_sub(1).and_then(|last| encoding.get_offsets().get(last)).map_or(0, |(_, end)| *end);
+        Ok(&text[..text.floor_char_boundary(end)])
+    }
+
+    /// Tokenises as much of a text as its first `limit` tokens need, and returns how many of the tokens are the text's own.
+    /// All of them, where the whole text was looked at.
+    fn beginning(&self, text: &str, limit: usize) -> Result<(Encoding, usize), Fault> {
+        let hidden = self.hides && text.contains(HIDDEN);
+        let text = if hidden { Cow::Owned(text.replace(HIDDEN, SEEN)) } else { Cow::Borrowed(text) };
         let mut end = BYTES_PER_TOKEN * limit + self.longest_added;
         loop {
             let seen = &text[..text.floor_char_boundary(end)];
             let encoding = self.tokenizer.encode(seen, false).map_err(|error| Fault::Input(format!("not tokenised: {error}").into()))?;
             let settled = if seen.len() == text.len() { encoding.len() } else { self.settled(&encoding, seen.len()) };
             if settled >= limit || seen.len() == text.len() {
-                return Ok(encoding.get_ids()[..settled.min(limit)].to_vec());
+                return Ok((encoding, settled));
             }
             end *= 4;
         }
@@ -75,6 +141,51 @@ impl Tokens {
         let open = |(word, offsets): (&Option<u32>, &(usize, usize))| *word == last || offsets.1 + self.longest_added > end;
         words.iter().zip(encoding.get_offsets()).position(open).unwrap_or(words.len())
     }
+}
+
+/// Makes plain text of control tokens that stand in texts, and returns whether pieces were hidden for that. Added tokens that
+/// are white space alone control nothing and stay.
+fn escape(tokenizer: &mut Tokenizer, folder: &Folder) -> Result<bool, LoadError> {
+    let malformed = |error: tokenizers::Error| LoadError::Malformed { path: folder.path().join(FILE), reason: error.to_string() };
+    let mut control: BTreeMap<u32, AddedToken> = tokenizer.get_added_tokens_decoder().into_iter().collect();
+    control.retain(|_, token| !token.content.trim().is_empty());
+    // The library escapes those alone that are marked as special.
+    let unmarked = control.values().filter(|token| !token.special).cloned().map(|token| AddedToken { special: true, ..token });
+    tokenizer.add_special_tokens(unmarked).map_err(malformed)?;
+    tokenizer.set_encode_special_tokens(true);
+    let hides = hide(tokenizer, folder, &control)?;
+    // A character without meaning is unknown to all vocabularies, and what is unknown may be a token too.
+    let unknown = tokenizer.encode(SEEN, false).map_err(malformed)?;
+    for (id, token) in &control {
+        let tokens = tokenizer.encode(token.content.as_str(), false).map_err(malformed)?;
+        if tokens.get_ids().contains(id) && !unknown.get_ids().contains(id) {
+            return Err(LoadError::Unsupported {
+                reason: format!(
+                    "{} makes a control token of {:?} in a text, however it is asked",
+                    folder.path().join(FILE).display(),
+                    token.content
+                ),
+                remedy: "take a tokenizer that splits texts at punctuation".into(),
+            });
+        }
+    }
+    Ok(hides)
+}
+
+/// Renames the control tokens among the pieces of a Unigram, which would find them in texts by itself: no text holds the new
+/// names. Their scores stay, because the lowest of all scores says what an unknown piece costs.
+fn hide(tokenizer: &mut Tokenizer, folder: &Folder, control: &BTreeMap<u32, AddedToken>) -> Result<bool, LoadError> {
+    let ModelWrapper::Unigram(unigram) = tokenizer.get_model() else { return Ok(false) };
+    let File { model: Model { unk_id } } = folder.json(FILE)?;
+    let name = |(id, (piece, score)): (u32, &(String, f64))| {
+        let piece = if control.contains_key(&id) { format!("{HIDDEN}{piece}") } else { piece.clone() };
+        (piece, *score)
+    };
+    let pieces = (0..).zip(unigram.iter()).map(name).collect();
+    let hidden = Unigram::from(pieces, unk_id, unigram.byte_fallback());
+    let hidden = hidden.map_err(|error| LoadError::Malformed { path: folder.path().join(FILE), reason: error.to_string() })?;
+    tokenizer.with_model(hidden);
+    Ok(true)
 }
 
 /// Returns what the post-processor put before and after the content.
@@ -132,6 +243,13 @@ mod tests {
     fn control_tokens_are_escaped_or_parsed() {
         assert_eq!(tokens(ControlTokens::Escape).first("a[SEP]", 99).unwrap(), [6, 4, 8, 9, 10, 5]);
         assert_eq!(tokens(ControlTokens::Parse).first("a[SEP]", 99).unwrap(), [6, 3]);
+    }
+
+    #[test]
+    fn added_tokens_are_known_but_not_found() {
+        let tokens = tokens(ControlTokens::Parse);
+        assert_eq!((tokens.id("[SEP]"), tokens.id("é"), tokens.id("missing")), (Some(3), Some(11), None));
+        assert_eq!(tokens.without_added().unwrap().first("a[SEP]", 99).unwrap(), [6, 4, 8, 9, 10, 5]);
     }
 
     proptest! {

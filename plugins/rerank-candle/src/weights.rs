@@ -1,19 +1,23 @@
 //! Reads safetensors: every tensor, and a hash of the files that they came from.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use candle_core::{DType, Device, Tensor, safetensors};
-use candle_nn::VarBuilder;
+use candle_core::{DType, Device, Shape, Tensor, safetensors};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
 
 /// How much is read between two words to the progress.
 const STRIDE: usize = 4 << 20;
+
+/// What other tools write in the place of safetensors.
+const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// A checkpoint's tensors on a device.
 pub struct Weights {
@@ -23,15 +27,24 @@ pub struct Weights {
     digest: [u8; 32],
 }
 
+/// Names of tensors that a model asked for.
+type Names = Arc<Mutex<BTreeSet<String>>>;
+
+/// The tensors, and which of them were asked for.
+struct Recorded {
+    tensors: HashMap<String, Tensor>,
+    asked: Names,
+}
+
 // === impl Weights ===
 
 impl Weights {
     /// Reads all safetensors files of a folder.
     ///
     /// # Errors
-    /// [`LoadError`] that names the file which is missing, unreadable or malformed.
+    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place.
     pub fn read(folder: &Folder, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
-        let paths = folder.weights()?;
+        let paths = folder.weights().map_err(|error| pickled(folder, error))?;
         progress.begin("reading weights", Some(folder.weights_size()));
         let mut tensors = HashMap::new();
         let mut hash = Sha256::new();
@@ -50,13 +63,74 @@ impl Weights {
         &self.digest
     }
 
-    /// Builds a model of the tensors, converted to `dtype`.
+    /// Takes one tensor out, converted to `dtype`.
     ///
     /// # Errors
-    /// [`LoadError::Malformed`] with candle's words when a tensor is missing or has another shape.
-    pub fn build<M>(&self, dtype: DType, build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>) -> Result<M, LoadError> {
-        let tensors = VarBuilder::from_tensors(self.tensors.clone(), dtype, &self.device);
-        build(tensors).map_err(|error| LoadError::Malformed { path: self.path.clone(), reason: error.to_string() })
+    /// [`LoadError`] when it is missing, has other dimensions, or holds something else than plain numbers.
+    pub fn take(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Tensor, LoadError> {
+        let tensor = self.tensors.remove(name).ok_or_else(|| self.malformed(format!("the tensor {name} is missing")))?;
+        if tensor.dims() != dimensions {
+            return Err(self.malformed(format!("{name} is {:?}, and config.json says {dimensions:?}", tensor.dims())));
+        }
+        if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
+            return Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())));
+        }
+        tensor.to_dtype(dtype).map_err(|error| self.malformed(error.to_string()))
+    }
+
+    /// Returns whether there is a tensor of that name, not taken yet.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Makes sure that every tensor was taken.
+    ///
+    /// # Errors
+    /// [`LoadError::Malformed`] that names one which is left: the model would run without it.
+    pub fn finish(&self) -> Result<(), LoadError> {
+        let left = self.tensors.keys().min().map(|name| self.malformed(format!("config.json does not account for the tensor {name}")));
+        left.map_or(Ok(()), Err)
+    }
+
+    /// Returns the error that these weights do not hold what they should.
+    pub fn malformed(&self, reason: String) -> LoadError {
+        LoadError::Malformed { path: self.path.clone(), reason }
+    }
+
+    /// Builds a model of the tensors, converted to `dtype`. A tensor that the model does not ask for is an error too, unless
+    /// `spare` knows it: what is left over may be what makes the model another one.
+    ///
+    /// # Errors
+    /// [`LoadError::Malformed`] with candle's words when a tensor is missing or has another shape, or with the name of one
+    /// that is left over.
+    pub fn build<M>(
+        &self,
+        dtype: DType,
+        spare: impl Fn(&str) -> bool,
+        build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>,
+    ) -> Result<M, LoadError> {
+        let asked = Names::default();
+        let recorded = Recorded { tensors: self.tensors.clone(), asked: Arc::clone(&asked) };
+        let tensors = VarBuilder::from_backend(Box::new(recorded), dtype, self.device.clone());
+        // The first line says it; the others are a backtrace.
+        let model = build(tensors).map_err(|error| self.malformed(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+        let asked = locked(&asked);
+        match self.tensors.keys().filter(|name| !asked.contains(*name) && !spare(name)).min() {
+            Some(name) => Err(self.malformed(format!("the tensor {name} is no part of the model that config.json describes"))),
+            None => Ok(model),
+        }
+    }
+}
+
+/// Says that there is a pickle where that is why there are no weights.
+fn pickled(folder: &Folder, error: LoadError) -> LoadError {
+    let pickle = PICKLES.into_iter().find(|name| folder.has(name));
+    match (error, pickle) {
+        (LoadError::NotFound { .. }, Some(pickle)) => LoadError::Unsupported {
+            reason: format!("{} has {pickle} and no model.safetensors, and a pickle can run any code", folder.path().display()),
+            remedy: "convert it to safetensors, or name a revision that has them".into(),
+        },
+        (error, _) => error,
     }
 }
 
@@ -69,5 +143,27 @@ fn read(path: &Path, progress: &dyn Progress) -> io::Result<Vec<u8>> {
             return Ok(bytes);
         }
         progress.advance(got as u64);
+    }
+}
+
+fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<String>> {
+    names.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Recorded ===
+
+impl SimpleBackend for Recorded {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        locked(&self.asked).insert(name.to_owned());
+        SimpleBackend::get(&self.tensors, shape, name, init, dtype, device)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        locked(&self.asked).insert(name.to_owned());
+        self.tensors.get_unchecked(name, dtype, device)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 }

@@ -1,6 +1,6 @@
 //! Finds out from a checkpoint's JSON files whether it is an embedding model, and whether it is one that runs right here.
 
-use rerank_candle::Shape;
+use rerank_candle::BertShape;
 use rerank_plugin::{Folder, LoadError};
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ const REMEDY: &str = "this version runs BERT with mean pooling, such as sentence
 
 /// An embedding model that runs right here.
 pub(crate) struct Checkpoint {
-    pub(crate) shape: Shape,
+    pub(crate) shape: BertShape,
     /// `config.json` and the pooling's, as they are in the folder.
     pub(crate) config: Vec<u8>,
     pub(crate) pooling: Vec<u8>,
@@ -82,7 +82,7 @@ pub(crate) fn inspect(folder: &Folder) -> Result<Checkpoint, Mismatch> {
     if has_prompts(folder)? {
         return Err(refused(format!("{PROMPTS} asks for prompts before texts")));
     }
-    let shape = Shape::read(folder).map_err(Mismatch::Refused)?;
+    let shape = BertShape::read(folder).map_err(Mismatch::Refused)?;
     Ok(Checkpoint { shape, config: folder.read(CONFIG).map_err(Mismatch::Refused)?, pooling })
 }
 

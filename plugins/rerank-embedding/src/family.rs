@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Encoder, Hasher, Shape, Threads, Tokens, Weights, open};
+use rerank_candle::{BertShape, Hasher, Threads, Tokens, Weights, dtype, dtype_name, open};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
 
 use crate::{
     checkpoint::{Checkpoint, Mismatch, inspect},
+    encoder::Encoder,
     preparer::{EmbeddingPreparer, Limits},
     scorer::EmbeddingScorer,
 };
 
 /// Of this crate's code: raise it when the same files give other vectors.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Tokens of a document and of a query, with the model's own around them, unless the operator says otherwise.
 const DOCUMENT_TOKENS: usize = 256;
@@ -54,11 +55,11 @@ impl Family for Embedding {
         for device in &options.devices {
             let weights = Weights::read(folder, &open(*device)?, progress)?;
             digest = *weights.digest();
-            let encoder = Encoder::build(&weights, &checkpoint.shape)?;
+            let encoder = Encoder::build(&weights, &checkpoint.shape, dtype(options.dtype))?;
             let threads = Threads::start(options.threads)?;
             workers.push(Box::new(EmbeddingScorer::new(encoder, threads, options)));
         }
-        let fingerprint = fingerprint(folder, &checkpoint, &digest, (limits, options.control_tokens))?;
+        let fingerprint = fingerprint(folder, &checkpoint, &digest, (limits, options))?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Cosine, limits.document as u32);
         card.keeps_vectors = true;
         let preparer = EmbeddingPreparer::new(card, tokens, limits, Arc::clone(&options.store));
@@ -67,7 +68,7 @@ impl Family for Embedding {
 }
 
 /// Returns how long texts may be, or why that cannot be.
-fn limits(folder: &Folder, shape: &Shape, tokens: &Tokens, asked: Option<u32>) -> Result<Limits, LoadError> {
+fn limits(folder: &Folder, shape: &BertShape, tokens: &Tokens, asked: Option<u32>) -> Result<Limits, LoadError> {
     let (positions, frame) = (shape.positions(), tokens.frame());
     if tokens.vocabulary() > shape.vocabulary() {
         let reason = format!("it has {} tokens, and config.json says {}", tokens.vocabulary(), shape.vocabulary());
@@ -87,9 +88,9 @@ fn fingerprint(
     folder: &Folder,
     checkpoint: &Checkpoint,
     weights: &[u8],
-    (limits, control): (Limits, ControlTokens),
+    (limits, options): (Limits, &LoadOptions),
 ) -> Result<Fingerprint, LoadError> {
-    let control: &[u8] = match control {
+    let control: &[u8] = match options.control_tokens {
         ControlTokens::Escape => b"escape",
         ControlTokens::Parse => b"parse",
     };
@@ -100,6 +101,7 @@ fn fingerprint(
         .with("pooling", &checkpoint.pooling)
         .with("document", &limits.document.to_le_bytes())
         .with("query", &limits.query.to_le_bytes())
+        .with("dtype", dtype_name(options.dtype).as_bytes())
         .with("control", control);
     Ok(hasher.finish())
 }

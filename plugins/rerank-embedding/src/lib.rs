@@ -3,6 +3,7 @@
 //! This version runs BERT bodies with mean pooling (all-MiniLM-L6-v2 and its kin) and refuses all others by name.
 
 mod checkpoint;
+mod encoder;
 mod family;
 mod preparer;
 mod scorer;

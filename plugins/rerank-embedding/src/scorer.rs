@@ -2,12 +2,12 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use rerank_candle::{Encoder, Threads};
+use rerank_candle::Threads;
 use rerank_plugin::{
     Artifact, ArtifactKey, ArtifactStore, Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector,
 };
 
-use crate::preparer::Text;
+use crate::{encoder::Encoder, preparer::Text};
 
 /// The most tokens of one forward pass on a processor, where larger passes are no faster (measured: from 512 to 16384 tokens
 /// the same within the noise), and `stop` is looked at between them.

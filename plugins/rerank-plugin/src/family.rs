@@ -67,6 +67,17 @@ pub enum Device {
     Cuda(usize),
 }
 
+/// The numbers that a model computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    /// 32 bits.
+    F32,
+    /// 16 bits, 11 of them precision.
+    F16,
+    /// 16 bits, 8 of them precision, with the range of 32.
+    Bf16,
+}
+
 /// What becomes of a model's control tokens that stand in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ControlTokens {
@@ -89,6 +100,8 @@ pub struct LoadOptions {
     pub max_tokens: Option<u32>,
     /// Token budget of one forward pass.
     pub batch_tokens: u32,
+    /// The numbers to compute with; `None`: those that the family takes for the device. A family that cannot refuses.
+    pub dtype: Option<Dtype>,
     /// What becomes of control tokens in texts.
     pub control_tokens: ControlTokens,
     /// Where vectors and other artifacts are kept.
@@ -172,7 +185,15 @@ impl fmt::Debug for Endpoints {
 impl LoadOptions {
     /// Returns the defaults: one CPU worker of one thread, 16384 tokens per forward pass, control tokens escaped.
     pub fn new(store: Arc<dyn ArtifactStore>) -> Self {
-        Self { devices: vec![Device::Cpu], threads: 1, max_tokens: None, batch_tokens: 16384, control_tokens: ControlTokens::Escape, store }
+        Self {
+            devices: vec![Device::Cpu],
+            threads: 1,
+            max_tokens: None,
+            batch_tokens: 16384,
+            dtype: None,
+            control_tokens: ControlTokens::Escape,
+            store,
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Checker<'_> {
     async fn predict(&self, found: &mut Rule, reranker: Option<&Reranker>, documents: Vec<Document>) {
         let Some(reranker) = reranker else { return };
         let scale = self.rule.window as f64 / documents.len() as f64;
-        let query = self.digester.query(vec![Part::text("what a client may search for")]);
+        let query = self.digester.query(self.rule.instruction.clone(), vec![Part::text("what a client may search for")]);
         let mut times = [0.0; 2];
         for time in &mut times {
             let started = Instant::now();

@@ -36,7 +36,7 @@ pub(super) async fn warm(engine: &Client, index: &str, front: &Front, reranker: 
     let mut warmed = Warmed { documents: documents.len(), cached: 0, took: Duration::ZERO };
     for chunk in documents.chunks(CHUNK) {
         // Any query will do: only what belongs to the documents is kept for others.
-        let query = front.digester.query(vec![Part::text("anything")]);
+        let query = front.digester.query(None, vec![Part::text("anything")]);
         let scored = reranker.score(query, chunk.to_vec(), Deadline::after(PATIENCE)).await;
         let scores = scored.map_err(|reason| anyhow!("the model does not compute the products' vectors: {reason}"))?;
         warmed.cached += scores.cached;

@@ -40,17 +40,19 @@ pub(crate) struct Gateway {
 /// Starts a gateway with these models and rules, and waits until the models are there.
 pub(crate) async fn start(engine: &FakeEngine, models_and_rules: &str) -> Gateway {
     let gateway = start_at_once(engine, models_and_rules).await;
-    soon(async {
-        while !gateway.missing_models().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    gateway.loaded().await;
     gateway
 }
 
 /// Starts a gateway with these models and rules.
 pub(crate) async fn start_at_once(engine: &FakeEngine, models_and_rules: &str) -> Gateway {
+    let observed = Observed::default();
+    let families = fake_models::families(&observed);
+    Gateway { observed, ..start_with(engine, models_and_rules, families).await }
+}
+
+/// Starts a gateway that loads models of these families.
+pub(crate) async fn start_with(engine: &FakeEngine, models_and_rules: &str, families: Vec<Box<dyn Family>>) -> Gateway {
     log::search();
     let node = engine.node.address;
     let text = format!(
@@ -58,11 +60,9 @@ pub(crate) async fn start_at_once(engine: &FakeEngine, models_and_rules: &str) -
     );
     let more = fake_models::MORE_KINDS.map(|name| Kind { name, loads: false });
     let config = parse(Path::new("test.toml"), &text, &[KINDS, FAKE_KINDS, &more].concat()).unwrap_or_else(|problems| panic!("{problems}"));
-    let observed = Observed::default();
-    let families: Vec<Box<dyn Family>> = fake_models::families(&observed);
     let usual = app::surroundings(&config, Environment::default(), Arc::new(Silent));
     let app = App::bind(config, Surroundings { families: families.into(), ..usual }).await.unwrap();
-    let gateway = Gateway { address: app.address().unwrap(), admin: app.admin_address().unwrap(), observed };
+    let gateway = Gateway { address: app.address().unwrap(), admin: app.admin_address().unwrap(), observed: Observed::default() };
     tokio::spawn(app.serve(std::future::pending()));
     gateway
 }
@@ -70,6 +70,16 @@ pub(crate) async fn start_at_once(engine: &FakeEngine, models_and_rules: &str) -
 // === impl Gateway ===
 
 impl Gateway {
+    /// Waits until the models are there.
+    pub(crate) async fn loaded(&self) {
+        soon(async {
+            while !self.missing_models().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
     /// Returns what the readiness probe says is missing, empty when nothing is.
     pub(crate) async fn missing_models(&self) -> String {
         let reply = Call::get("/ready").send(self.admin).await;

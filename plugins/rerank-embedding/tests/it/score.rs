@@ -3,7 +3,7 @@
 use std::{slice, sync::Arc};
 
 use rerank_plugin::{
-    ControlTokens, Digest128, Document, Fault, Image, Pair, Part, Prepared, PreparedQuery, StateId, Stop,
+    ControlTokens, Digest128, Document, Dtype, Fault, Image, Pair, Part, Prepared, PreparedQuery, StateId, Stop,
     testing::conformance::{self, Tolerance, document, query},
 };
 
@@ -57,6 +57,20 @@ fn a_vector_has_length_one_and_does_not_depend_on_the_batch() {
         let length: f32 = vector.components().iter().map(|component| component * component).sum();
         assert!((length - 1.0).abs() < 1e-5);
         assert!(near(vector.components(), &narrow.text_vector(text, digest)), "{text}");
+    }
+}
+
+#[test]
+fn half_precision_comes_close() {
+    let tiny = Tiny::write();
+    let text = "a history of the roads, a history of the shoes";
+    let exact = tiny.load(|_| {}).text_vector(text, 1);
+    for (dtype, tolerance) in [(Dtype::F16, 5e-3), (Dtype::Bf16, 3e-2)] {
+        let mut model = tiny.load(|options| options.dtype = Some(dtype));
+        let vector = model.text_vector(text, 1);
+        let off = exact.iter().zip(&vector).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+        assert!(off > 0.0 && off < tolerance, "{dtype:?}: {off}");
+        assert_ne!(model.preparer.card().fingerprint, tiny.load(|_| {}).preparer.card().fingerprint);
     }
 }
 

@@ -1,0 +1,10 @@
+//! Cross-encoders of three layers, one of each family, against what transformers says of them: no network, no download.
+
+#![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
+
+mod bad;
+mod control;
+mod detect;
+mod fixture;
+mod parity;
+mod score;

@@ -1,0 +1,10 @@
+//! The family on two tiny rerankers whose scores transformers computed (`tests/fixtures/script`): no network.
+
+#![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
+
+mod detect;
+mod load;
+mod parity;
+mod score;
+mod tiny;
+mod tokens;

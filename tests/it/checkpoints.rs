@@ -1,0 +1,76 @@
+//! Models that are read from a checkpoint, as an operator names them: by `source` alone.
+
+use std::sync::Arc;
+
+use podium::models;
+use rerank_plugin::{
+    Folder, LoadOptions, Loaded, Pair, Query, Silent, Source, Stop,
+    testing::{
+        MapStore,
+        conformance::{document, query},
+    },
+};
+
+use crate::support::{
+    answer::Answer,
+    app::{self, Gateway},
+    fake_engine::{FakeEngine, Product},
+    fake_hits::title,
+    http::Call,
+};
+
+const QWEN3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/tied");
+const WINDOW: usize = 10;
+const INSTRUCTION: &str = "Given a query, retrieve red shoes that the capital of China relevant is";
+
+fn file(kind: &str, more: &str) -> String {
+    format!(
+        "[models.m]\n{kind}source = '{QWEN3}'\n[[rules]]\nindex = ['products']\nmodel = 'm'\nfields = ['title']\nwindow = {WINDOW}\n\
+         timeout = '60s'\ntotal-timeout = '60s'\n{more}"
+    )
+}
+
+/// Returns the first hits' ids with their scores as the model itself orders them, best first.
+fn expected(instruction: Option<&str>) -> Vec<(String, f32)> {
+    let families = models::families();
+    let family = families.iter().find(|family| family.kind() == "qwen3").unwrap();
+    let source = Source::Folder(Folder::open(QWEN3).unwrap());
+    let loaded = family.load(&source, &LoadOptions::new(Arc::new(MapStore::default())), &Silent).unwrap();
+    let Loaded::Local { preparer, mut workers } = loaded else { panic!("it runs here") };
+    let asked = preparer.query(&Query { instruction: instruction.map(Into::into), ..query("shoe") }).unwrap();
+    let stop = Stop::default();
+    let state = workers[0].begin(&[&asked], &stop).remove(0).unwrap();
+    let mut scored: Vec<(String, f32)> = (0..WINDOW)
+        .map(|number| {
+            let prepared = preparer.document(&asked, &document(&title(number))).unwrap();
+            let score = workers[0].score(&[Pair { state, document: &prepared, stop: &stop }]).remove(0).unwrap();
+            (format!("id{number}"), score.presented())
+        })
+        .collect();
+    scored.sort_by(|one, other| other.1.total_cmp(&one.1));
+    scored
+}
+
+async fn page(gateway: &Gateway) -> Answer {
+    let reply = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#).send(gateway.address).await;
+    assert!(reply.rerank_status().starts_with("reranked; model=\"m\"; window=10; scored=10"), "{}", reply.rerank_status());
+    Answer::of(&reply)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qwen3_reranker_is_served_by_its_source_alone() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
+    let mut orders = Vec::new();
+    for (kind, instruction) in [("", None), ("kind = 'qwen3'\n", Some(INSTRUCTION))] {
+        let told = instruction.map_or_else(String::new, |instruction| format!("instruction = '{instruction}'"));
+        let gateway = app::start_with(&engine, &file(kind, &told), models::families()).await;
+        gateway.loaded().await;
+        let (answer, expected) = (page(&gateway).await, expected(instruction));
+        assert_eq!(answer.ids(), expected.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+        for (found, (id, score)) in answer.scores().iter().zip(&expected) {
+            assert!((found.unwrap() - f64::from(*score)).abs() < 1e-5, "{id}: {found:?} {score}");
+        }
+        orders.push(answer.scores());
+    }
+    assert_ne!(orders[0], orders[1], "the rule's instruction is heard");
+}
