@@ -14,11 +14,11 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use rerank_plugin::Silent;
-use tokio::{runtime, task};
+use tokio::{runtime, signal, task};
 
 use self::report::{Cluster, Model, Report};
 use super::{WRONG, progress};
@@ -57,7 +57,15 @@ pub(super) fn run_json(file: &Path) -> anyhow::Result<ExitCode> {
 
 fn checked(file: &Path, config: Config, surroundings: Surroundings) -> anyhow::Result<Report> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("no threads to run on")?;
-    let report = runtime.block_on(check(file, Arc::new(config), surroundings));
+    let downloads = surroundings.downloads.clone();
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = check(file, Arc::new(config), surroundings) => report,
+            _ = signal::ctrl_c() => Err(anyhow!("interrupted")),
+        }
+    });
+    // A download that was interrupted leaves nothing behind.
+    downloads.give_up();
     runtime.shutdown_background();
     report
 }

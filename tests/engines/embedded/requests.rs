@@ -63,7 +63,6 @@ const DOCUMENTS: &str = r#"{"index":{"_id":"1"}}
 pub(super) const REQUESTS: &[Sent] = &[
     get("/"),
     head("/"),
-    get("/_cluster/health"),
     head("/same"),
     put("/same", DEFINITION),
     put("/same", ""),
