@@ -26,6 +26,7 @@ const BODY: &[(&str, &[Kind])] = &[
     ("highlight", &[Object]),
     ("indices_boost", &[Array, Object]),
     ("min_score", &[Number]),
+    ("pit", &[Object]),
     ("post_filter", &[Object]),
     ("profile", &[Bool]),
     ("query", &[Object]),
