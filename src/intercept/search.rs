@@ -35,6 +35,7 @@ use crate::{
 };
 
 const RERANK: HeaderName = HeaderName::from_static("rerank");
+const RERANK_QUERY: HeaderName = HeaderName::from_static("rerank-query");
 
 /// One search that has a rule.
 pub struct Search {
@@ -295,6 +296,7 @@ impl Asked {
             query: self.head.uri.query(),
             content_type: text(CONTENT_TYPE),
             accept: text(ACCEPT),
+            rerank_query: self.head.headers.get(RERANK_QUERY).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()),
             body: &self.decoded,
         }
     }
