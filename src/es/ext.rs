@@ -86,7 +86,7 @@ fn rerank(body: &Object<'_>, value: &RawValue) -> Option<Option<FoundText>> {
     let at = format!("/ext/{RERANK}/query_context/{key}");
     match key.as_ref() {
         "query_text" => Some(FoundText::new(&written, &at)),
-        "query_text_path" => Some(text_at(body, &written).and_then(|text| FoundText::new(&text, &at))),
+        "query_text_path" => Some(text_at(body, &written).and_then(|found| FoundText::new(&found, &at))),
         _ => None,
     }
 }
