@@ -28,6 +28,15 @@ pub fn check(content_type: Option<&str>, accept: Option<&str>, written: bool) ->
     }
 }
 
+/// Checks that lines of searches (`_msearch`) and their answer are JSON. Engines take such bodies as lines and as plain JSON.
+///
+/// # Errors
+/// See [`Mismatch`].
+pub fn check_lines(content_type: Option<&str>, accept: Option<&str>) -> Result<(), Mismatch> {
+    let lines = content_type.map(|declared| declared.to_ascii_lowercase().replacen("x-ndjson", "json", 1));
+    check(lines.as_deref(), accept, true)
+}
+
 /// Returns the `Content-Type` of a body that the client did not send: vendor types must agree with `Accept`.
 pub fn of_body(accept: Option<&str>) -> &str {
     accept.map(str::trim).filter(|accept| !is_default(accept)).unwrap_or("application/json")
@@ -60,7 +69,7 @@ fn compatible_with(media_type: &str) -> Option<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mismatch, check, of_body};
+    use super::{Mismatch, check, check_lines, of_body};
 
     const JSON: Option<&str> = Some("application/json");
     const EIGHT: Option<&str> = Some("application/vnd.elasticsearch+json; compatible-with=8");
@@ -73,6 +82,9 @@ mod tests {
             (Some("Application/JSON; charset=UTF-8"), Some("*/*"), true, Ok(())),
             (JSON, Some("application/json, text/plain, */*"), true, Ok(())),
             (EIGHT, EIGHT, true, Ok(())),
+            (Some("application/vnd.elasticsearch+json; compatible-with=9; charset=utf-8"), NINE, true, Ok(())),
+            (Some("application/vnd.elasticsearch+json"), JSON, true, Ok(())),
+            (Some("application/json; compatible-with=9"), NINE, true, Err(Mismatch::NotJson)),
             (None, NINE, false, Ok(())),
             (None, None, false, Ok(())),
             (None, None, true, Err(Mismatch::NotJson)),
@@ -86,6 +98,24 @@ mod tests {
             (None, Some("application/yaml"), false, Err(Mismatch::NotJson)),
         ] {
             assert_eq!(check(content_type, accept, written), checked, "{content_type:?} {accept:?} {written}");
+        }
+    }
+
+    #[test]
+    fn lines_may_be_declared_as_lines_or_as_json() {
+        for (content_type, accept, checked) in [
+            (Some("application/x-ndjson"), None, Ok(())),
+            (Some("Application/X-NDJSON; charset=utf-8"), JSON, Ok(())),
+            (JSON, None, Ok(())),
+            (Some("application/vnd.elasticsearch+x-ndjson; compatible-with=9"), NINE, Ok(())),
+            (NINE, NINE, Ok(())),
+            (Some("application/vnd.elasticsearch+x-ndjson; compatible-with=8"), NINE, Err(Mismatch::Versions)),
+            (Some("application/x-ndjson"), NINE, Err(Mismatch::Versions)),
+            (Some("application/vnd.elasticsearch+x-ndjson; compatible-with=9"), None, Err(Mismatch::Versions)),
+            (Some("text/plain"), None, Err(Mismatch::NotJson)),
+            (None, None, Err(Mismatch::NotJson)),
+        ] {
+            assert_eq!(check_lines(content_type, accept), checked, "{content_type:?} {accept:?}");
         }
     }
 

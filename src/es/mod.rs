@@ -3,6 +3,7 @@
 //! Pure: no HTTP, no runtime.
 
 pub mod allow_list;
+pub mod filter_path;
 pub mod hit;
 pub mod json;
 pub(crate) mod layout;

@@ -109,7 +109,7 @@ pub fn is_by_score(params: &Params<'_>, body: &Object<'_>) -> bool {
         Kind::Array => json::array(sort.get()).is_ok_and(|keys| keys.len() < 2 && keys.into_iter().all(is_score_key)),
         _ => is_score_key(sort),
     });
-    in_body && matches!(params.get("sort"), None | Some("_score" | "_score:desc"))
+    in_body && matches!(params.get("sort"), None | Some("" | "_score" | "_score:desc"))
 }
 
 fn is_score_key(key: &RawValue) -> bool {

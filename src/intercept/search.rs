@@ -18,13 +18,16 @@ use tracing::{debug, info, warn};
 use crate::{
     body::{self, Body, Collected, collect_capped, collect_patiently},
     config::Rule,
-    es::response::SearchResponse,
+    es::{
+        filter_path::{Empty, NotFiltered},
+        response::SearchResponse,
+    },
     intercept::{
         Intercept,
         answer::{self, Answer},
         compute::compute,
         encoding::{Coding, DecodeError},
-        narrow::narrow,
+        narrow::present,
         pin::{Pin, Turn, name_search},
         plan::{self, Hints, SearchPlan, Widening, plan},
         rank::Ranking,
@@ -35,6 +38,8 @@ use crate::{
 };
 
 const RERANK: HeaderName = HeaderName::from_static("rerank");
+/// Elasticsearch's answers have it, OpenSearch's do not.
+const ELASTIC_PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
 
 /// One search that has a rule.
 pub struct Search {
@@ -171,12 +176,14 @@ impl Search {
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
         let deadline = Deadline::after(budget);
         let (pin, own) = self.turn(&ranking, *key, deadline).await;
+        let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
         let page = || {
             let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
-            narrow(response, plan.cut(), &plan.reading, &arrangement)
+            present(response, plan, &self.rule, &arrangement, empty)
         };
         match compute(bytes, page) {
-            Some(page) => {
+            Some(Err(NotFiltered)) => self.refused(answered, Reason::FilterPath).await,
+            Some(Ok(page)) => {
                 let timing = Timing { engine: *engine, rerank: started.elapsed() };
                 self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
             }

@@ -31,6 +31,8 @@ pub enum Reason {
     Unstable,
     /// A field that the model needs is produced by the client's request in another way.
     FieldConflict,
+    /// A `filter_path` that cannot be applied here.
+    FilterPath,
     /// The search or its answer is over the cap.
     TooLarge,
     /// The engine refused the widened search.
@@ -98,6 +100,7 @@ impl Reason {
             Self::Unsupported => "unsupported",
             Self::Unstable => "unstable",
             Self::FieldConflict => "field-conflict",
+            Self::FilterPath => "filter-path",
             Self::TooLarge => "too-large",
             Self::RewriteRejected => "rewrite-rejected",
             Self::UpstreamStatus => "upstream-status",
