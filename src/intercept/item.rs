@@ -9,11 +9,14 @@ use tokio::time;
 
 use crate::{
     config::Rule,
-    es::response::SearchResponse,
+    es::{
+        filter_path::{Empty, NotFiltered},
+        response::SearchResponse,
+    },
     intercept::{
         Gateway,
         compute::compute,
-        narrow::narrow,
+        narrow::present,
         pin::{Pin, Turn, name_search},
         plan::{Hints, Search, SearchPlan, Widening, plan},
         rank::Ranking,
@@ -88,18 +91,29 @@ impl Item<'_> {
         compute(self.search.body.len(), || widen(&self.search, &planned.plan))
     }
 
-    /// Arranges the answer's hits as an earlier page of the search, or by the model, and cuts the page; `None` for a bug of ours.
-    /// `bytes` is how large the answer is.
-    pub async fn rank(&self, planned: &Planned, response: &SearchResponse<'_>, bytes: usize, deadline: Deadline) -> Option<Ranked> {
+    /// Arranges the answer's hits as an earlier page of the search, or by the model, and cuts the page.
+    ///
+    /// `bytes` is how large the answer is, `empty` the engine's way with `filter_path`.
+    ///
+    /// # Errors
+    /// Why the answer is of no use: the client's `filter_path` cannot be applied to it, or a bug of ours.
+    pub async fn rank(
+        &self,
+        planned: &Planned,
+        response: &SearchResponse<'_>,
+        (bytes, empty): (usize, Empty),
+        deadline: Deadline,
+    ) -> Result<Ranked, Reason> {
         let plan = &planned.plan;
         let Self { gateway, rule, path, .. } = *self;
         let ranking = Ranking { gateway, rule, plan, path, response, bytes };
         let (pin, own) = self.turn(&ranking, planned.key, deadline).await;
         let page = || {
             let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
-            narrow(response, plan.cut(), &plan.reading, &arrangement)
+            present(response, plan, rule, &arrangement, empty)
         };
-        compute(bytes, page).map(|page| Ranked { page, outcome: pin.outcome.clone() })
+        let page = compute(bytes, page).ok_or(Reason::Internal)?.map_err(|NotFiltered| Reason::FilterPath)?;
+        Ok(Ranked { page, outcome: pin.outcome.clone() })
     }
 
     /// Returns what an earlier page, or a like search at the same time, said of these hits; if none, what the model says.

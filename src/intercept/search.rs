@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, response};
+use http::{HeaderName, Request, Response, StatusCode, header::CONTENT_LENGTH, response};
 use rerank_plugin::Deadline;
 use tracing::{debug, info, warn};
 
 use crate::{
     body::{self, Body, Collected, collect_capped},
     config::Rule,
-    es::response::SearchResponse,
+    es::{filter_path::Empty, response::SearchResponse},
     intercept::{
         Intercept,
         answer::{self, Answer},
@@ -24,6 +24,9 @@ use crate::{
     rerank::{Outcome, Reason},
     respond::{self, Timing},
 };
+
+/// Elasticsearch's answers have it, OpenSearch's do not.
+const ELASTIC_PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
 
 /// One search that has a rule.
 pub struct Search {
@@ -119,12 +122,13 @@ impl Search {
         }
         let started = Instant::now();
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
-        match item.rank(planned, &response, bytes, Deadline::after(budget)).await {
-            Some(ranked) => {
+        let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
+        match item.rank(planned, &response, (bytes, empty), Deadline::after(budget)).await {
+            Ok(ranked) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
                 self.finish(rebuild(head, coding, ranked.page), &ranked.outcome, Some(timing))
             }
-            None => self.refused(flight, Reason::Internal).await,
+            Err(reason) => self.refused(flight, reason).await,
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
+use podium::es::allow_list::BODY;
 use serde_json::{Map, Value};
 
 use super::{
@@ -128,7 +129,8 @@ impl Asked {
         let body: Value =
             if bytes.is_empty() { Map::new().into() } else { serde_json::from_slice(bytes).map_err(|error| error.to_string())? };
         let Value::Object(body) = body else { return Err("not an object".into()) };
-        if let Some(key) = body.keys().find(|key| !fake_hits::KNOWN_KEYS.contains(&key.as_str())) {
+        let knows = |key: &str| key == "search_after" || BODY.iter().any(|(known, _)| *known == key);
+        if let Some(key) = body.keys().find(|key| !knows(key)) {
             return Err(format!("unknown key [{key}]"));
         }
         let number = |key: &str, default: usize| {
