@@ -14,6 +14,8 @@ mod checkpoints;
 mod cli;
 /// Nodes that are down, slow to connect, broken or back again.
 mod cluster;
+/// The table of what is supported, kept true.
+mod compatibility;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
 mod connections;
 /// A cross-encoder of three layers, from its folder to the client's page.
