@@ -4,9 +4,14 @@
 
 use serde_json::value::RawValue;
 
-use super::json::{
-    Kind::{self, Array, Bool, Number, Object, String},
-    kind,
+use super::{
+    json::{
+        self,
+        Kind::{self, Array, Bool, Number, Object, String},
+        Object as Entries, kind,
+    },
+    request::Widening,
+    url::Params,
 };
 
 /// Top-level keys of the body, each with what its value may be.
@@ -14,6 +19,7 @@ const BODY: &[(&str, &[Kind])] = &[
     ("_source", &[Bool, String, Array, Object]),
     ("aggregations", &[Object]),
     ("aggs", &[Object]),
+    ("collapse", &[Object]),
     ("docvalue_fields", &[Array]),
     ("fields", &[Array]),
     ("from", &[Number]),
@@ -21,14 +27,17 @@ const BODY: &[(&str, &[Kind])] = &[
     ("indices_boost", &[Array, Object]),
     ("min_score", &[Number]),
     ("post_filter", &[Object]),
+    ("profile", &[Bool]),
     ("query", &[Object]),
     ("rescore", &[Array, Object]),
     ("script_fields", &[Object]),
+    ("search_pipeline", &[String, Object]),
     ("seq_no_primary_term", &[Bool]),
     ("size", &[Number]),
     ("sort", &[String, Array, Object]),
     ("stored_fields", &[String, Array]),
     ("suggest", &[Object]),
+    ("terminate_after", &[Number]),
     ("timeout", &[String]),
     ("track_scores", &[Bool]),
     ("track_total_hits", &[Bool, Number]),
@@ -63,10 +72,12 @@ const URL: &[&str] = &[
     "request_cache",
     "rest_total_hits_as_int",
     "routing",
+    "search_pipeline",
     "search_type",
     "size",
     "source",
     "source_content_type",
+    "terminate_after",
     "timeout",
     "track_total_hits",
     "typed_keys",
@@ -82,10 +93,40 @@ pub fn allows_param(name: &str) -> bool {
     URL.contains(&name)
 }
 
+/// Returns how many hits may be asked for, by all that stands beside the query.
+///
+/// Some of it costs more for every hit (`explain`, the searches of `inner_hits`), some works on the page as a whole (pipelines), and
+/// some would show the client that more was asked for (`profile`) or end in other hits (`terminate_after`).
+pub fn widening(params: &Params<'_>, body: &Entries<'_>) -> Widening {
+    let in_url = params.names().any(|name| is_of_page_in_url(name, params.get(name).unwrap_or_default()));
+    if in_url || body.entries().iter().any(|(key, value)| is_of_page(key, value)) { Widening::Page } else { Widening::Window }
+}
+
+fn is_of_page(key: &str, value: &RawValue) -> bool {
+    let holds = |inner: &str| json::object(value.get()).is_ok_and(|entries| entries.get(inner).is_some());
+    match key {
+        "collapse" => holds("inner_hits"),
+        "explain" | "profile" => value.get() != "false",
+        "ext" => holds("generative_qa_parameters"),
+        "search_pipeline" => true,
+        "terminate_after" => value.get() != "0",
+        _ => false,
+    }
+}
+
+fn is_of_page_in_url(name: &str, value: &str) -> bool {
+    match name {
+        "explain" => value != "false",
+        "search_pipeline" => true,
+        "terminate_after" => value != "0",
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{allows_entry, allows_param};
-    use crate::es::json::object;
+    use super::{allows_entry, allows_param, widening};
+    use crate::es::{json::object, request::Widening, url::Params};
 
     fn allows(entry: &str) -> bool {
         let body = format!("{{{entry}}}");
@@ -108,8 +149,34 @@ mod tests {
     #[test]
     fn parameters_are_allowed_by_their_exact_names() {
         assert!(allows_param("q") && allows_param("_source_includes"));
-        for name in ["", "Q", "filter_path", "search_pipeline", "uhost", "query_prep", "docvalue_fields", "explain"] {
+        for name in ["", "Q", "filter_path", "uhost", "query_prep", "docvalue_fields", "explain"] {
             assert!(!allows_param(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn some_searches_are_never_asked_for_more_than_their_page() {
+        let of = |query: &str, body: &str| widening(&Params::parse(Some(query)).expect("plain"), &object(body).expect("json"));
+        for (query, body) in [
+            ("explain", "{}"),
+            ("explain=true", "{}"),
+            ("search_pipeline=p", "{}"),
+            ("terminate_after=3", "{}"),
+            ("", r#"{"explain":true}"#),
+            ("", r#"{"profile":true}"#),
+            ("", r#"{"terminate_after":3}"#),
+            ("", r#"{"search_pipeline":"p"}"#),
+            ("", r#"{"search_pipeline":{}}"#),
+            ("", r#"{"collapse":{"field":"a","inner_hits":{"name":"b"}}}"#),
+            ("", r#"{"ext":{"generative_qa_parameters":{"llm_question":"a"}}}"#),
+        ] {
+            assert_eq!(of(query, body), Widening::Page, "{query} {body}");
+        }
+        for (query, body) in [
+            ("explain=false&terminate_after=0&q=explain", r#"{"query":{"match":{"explain":true}}}"#),
+            ("", r#"{"explain":false,"profile":false,"terminate_after":0,"collapse":{"field":"a"},"ext":{"ubi":{}}}"#),
+        ] {
+            assert_eq!(of(query, body), Widening::Window, "{query} {body}");
         }
     }
 }

@@ -98,6 +98,9 @@ impl<'a> Produced<'a> {
             let name = json::string(value).filter(|name| name != "_none_")?;
             produced.otherwise.push(Pattern::new(&name));
         }
+        if let Some(collapse) = body.get("collapse") {
+            produced.otherwise.push(Pattern::new(&json::object(collapse.get()).ok()?.get("field").and_then(json::string)?));
+        }
         if let Some(scripts) = body.get("script_fields") {
             produced.scripts.extend(json::object(scripts.get()).ok()?.entries().iter().map(|(name, _)| name.clone()));
         }
@@ -197,6 +200,7 @@ mod tests {
             r#"{"_source":false,"docvalue_fields":[{"field":"title","format":"x"}]}"#,
             r#"{"stored_fields":["title"]}"#,
             r#"{"stored_fields":"title"}"#,
+            r#"{"_source":false,"collapse":{"field":"title"}}"#,
         ] {
             assert_eq!(reading("", body, false), Err(NoReading::Conflict(Arc::from("title"))), "{body}");
         }
@@ -211,6 +215,8 @@ mod tests {
             r#"{"fields":[{"format":"x"}]}"#,
             r#"{"fields":[{"field":"x","odd":1}]}"#,
             r#"{"script_fields":[]}"#,
+            r#"{"collapse":{}}"#,
+            r#"{"collapse":{"field":1}}"#,
         ] {
             assert_eq!(reading("", body, false), Err(NoReading::NotPlain), "{body}");
         }

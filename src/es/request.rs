@@ -44,6 +44,15 @@ pub struct Page {
     pub size: usize,
 }
 
+/// How many hits an engine may be asked for so that the first of them are the hits that the client would get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Widening {
+    /// More than the page: the whole window.
+    Window,
+    /// No more than the page, at the place where the client wants it: what comes back is all that may move.
+    Page,
+}
+
 // === impl Request ===
 
 impl<'a> Request<'a> {

@@ -19,10 +19,17 @@ use crate::{
     rerank::Reason,
 };
 
-pub use crate::es::{query_text::FoundText, reading::Reading, request::Page};
+pub use crate::es::{
+    query_text::FoundText,
+    reading::Reading,
+    request::{Page, Widening},
+};
 
 /// Parameters that a rewrite puts into the body.
 pub(super) const MOVED: [&str; 4] = ["from", "size", "source", "source_content_type"];
+
+/// All that comes back.
+const WHOLE: Page = Page { from: 0, size: usize::MAX };
 
 /// What the client sent.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +60,9 @@ pub struct Hints {
 pub struct SearchPlan {
     /// The page that the client gets.
     pub page: Page,
-    /// How many hits the engine is asked for, from the first.
+    /// Whether more is asked for than the page. Pages that come alone agree by nothing but the engine's order.
+    pub widening: Widening,
+    /// How many hits the engine is asked for: from the first, or from the first of the page.
     pub fetch: usize,
     /// How many of them may move; at most `fetch`.
     pub ranked: usize,
@@ -79,7 +88,8 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
     }
     let (rescore_queries, rescore_window) = request::rescorers(&body)?;
     let window = rule.window.min(rescore_window.unwrap_or(MAX_RESULT_WINDOW)).min(MAX_RESULT_WINDOW);
-    let fetch = fetch(page, window, hints)?;
+    let widening = allow_list::widening(&request.params, &body);
+    let (fetch, ranked) = sizes(page, widening, window, hints)?;
 
     let mut survey = Survey::new(rule.query.filters);
     rescore_queries.into_iter().chain(body.get("post_filter")).for_each(|query| survey.aside(query));
@@ -97,7 +107,7 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
         return Err(Reason::Unsupported);
     }
     let pin_subject = pin_subject(search.path, &request.params, &body);
-    Ok(SearchPlan { page, fetch, ranked: window.min(fetch), query_text, reading, pin_subject })
+    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, pin_subject })
 }
 
 fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
@@ -115,8 +125,9 @@ fn refuse_other_orders(params: &Params<'_>, body: &Object<'_>) -> Result<(), Rea
     if request::is_by_score(params, body) { Ok(()) } else { Err(Reason::Sorted) }
 }
 
-/// Returns how many hits to ask for: the window, or the page where that ends behind it.
-fn fetch(page: Page, window: usize, hints: &Hints) -> Result<usize, Reason> {
+/// Returns how many hits to ask for, and how many of them may move. They are asked for from the first to the end of the window, or of
+/// the page where that ends behind it; or they are those of the page, of which those may move that stand in the window.
+fn sizes(page: Page, widening: Widening, window: usize, hints: &Hints) -> Result<(usize, usize), Reason> {
     if page.from >= window {
         return Err(Reason::BeyondWindow);
     }
@@ -124,7 +135,13 @@ fn fetch(page: Page, window: usize, hints: &Hints) -> Result<usize, Reason> {
     if end > MAX_RESULT_WINDOW {
         return Err(Reason::Unsupported);
     }
-    Ok(end.max(window.min(hints.most_hits.unwrap_or(window))))
+    match widening {
+        Widening::Window => {
+            let fetch = end.max(window.min(hints.most_hits.unwrap_or(window)));
+            Ok((fetch, window.min(fetch)))
+        }
+        Widening::Page => Ok((page.size, page.size.min(window - page.from))),
+    }
 }
 
 fn is_on_allow_list(params: &Params<'_>, body: &Object<'_>) -> bool {
@@ -182,6 +199,35 @@ fn pin_subject(path: &str, params: &Params<'_>, body: &Object<'_>) -> Vec<u8> {
     subject.into_bytes()
 }
 
+// === impl SearchPlan ===
+
+impl SearchPlan {
+    /// Whether the engine is asked for anything that the client did not ask for.
+    pub fn rewrites(&self) -> bool {
+        self.widening == Widening::Window || self.adds_fields()
+    }
+
+    /// Which of the ranked hits the client gets.
+    pub fn cut(&self) -> Page {
+        match self.widening {
+            Widening::Window => self.page,
+            Widening::Page => WHOLE,
+        }
+    }
+
+    /// How many hits come before the first that is asked for.
+    pub fn skipped(&self) -> usize {
+        match self.widening {
+            Widening::Window => 0,
+            Widening::Page => self.page.from,
+        }
+    }
+
+    pub(super) fn adds_fields(&self) -> bool {
+        matches!(&self.reading, Reading::Fields { added } if !added.is_empty())
+    }
+}
+
 // === impl Reason ===
 
 impl From<media::Mismatch> for Reason {
@@ -225,7 +271,7 @@ impl From<NoReading> for Reason {
 pub(super) mod tests {
     use std::{path::Path, sync::Arc, time::Duration};
 
-    use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, plan};
+    use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
     use crate::{
         config::{Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
         rerank::Reason,
@@ -321,6 +367,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_page_that_comes_alone_is_asked_for_as_the_client_asked() {
+        for (query, entries, from, fetch, ranked) in [
+            ("", r#""profile":true"#, 0, 10, 10),
+            ("", r#""terminate_after":100,"size":200"#, 0, 200, 100),
+            ("search_pipeline=p&from=95", "", 95, 10, 5),
+            ("terminate_after=5", r#""from":20,"size":5"#, 20, 5, 5),
+            ("", r#""search_pipeline":"p""#, 0, 10, 10),
+            ("", r#""collapse":{"field":"a","inner_hits":{"name":"b"}}"#, 0, 10, 10),
+        ] {
+            let plan = with_match(query, entries).expect(entries);
+            assert_eq!(
+                (plan.widening, plan.skipped(), plan.fetch, plan.ranked),
+                (Widening::Page, from, fetch, ranked),
+                "{query} {entries}"
+            );
+            assert_eq!((plan.cut(), plan.rewrites()), (Page { from: 0, size: usize::MAX }, false), "{query} {entries}");
+        }
+        assert!(with_match("", r#""profile":true,"_source":false"#).expect("reranked").rewrites());
+        let plan = with_match("", r#""profile":false,"terminate_after":0,"collapse":{"field":"a"},"from":3"#).expect("reranked");
+        assert_eq!((plan.widening, plan.skipped(), plan.fetch, plan.cut()), (Widening::Window, 0, 100, plan.page));
+        assert_eq!(with_match("search_pipeline=p&from=100", "").err(), Some(Reason::BeyondWindow));
+    }
+
+    #[test]
     fn every_reason_is_given() {
         for (query, entries, reason) in [
             ("", r#""sort":["date"]"#, Reason::Sorted),
@@ -343,21 +413,10 @@ pub(super) mod tests {
         ] {
             assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
         }
-        for key in
-            ["pit", "knn", "retriever", "collapse", "ext", "explain", "profile", "terminate_after", "search_pipeline", "rank", "nonsense"]
-        {
+        for key in ["pit", "knn", "retriever", "ext", "explain", "profile", "terminate_after", "rank", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
-        for name in [
-            "filter_path=hits",
-            "search_pipeline=x",
-            "explain",
-            "docvalue_fields=a",
-            "stored_fields=a",
-            "sort=_score",
-            "terminate_after=3",
-            "v",
-        ] {
+        for name in ["filter_path=hits", "explain", "docvalue_fields=a", "stored_fields=a", "sort=_score", "v"] {
             assert_eq!(with_match(name, "").err(), Some(Reason::Unsupported), "{name}");
         }
         assert_eq!(planned("", r#""query":{"match_all":{}}"#).err(), Some(Reason::NoQueryText));

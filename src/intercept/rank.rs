@@ -154,7 +154,12 @@ impl Ranking<'_> {
 
     fn arrange(&self, fused: &[Fused]) -> Arrangement {
         let engine: Vec<Option<f64>> = self.response.hits.iter().map(|hit| hit.score).collect();
-        let settings = arrange::Settings { window: self.window().len(), score: self.rule.score, annotate: self.rule.annotate };
+        let settings = arrange::Settings {
+            skipped: self.plan.skipped(),
+            window: self.window().len(),
+            score: self.rule.score,
+            annotate: self.rule.annotate,
+        };
         arrange(&engine, fused, &settings)
     }
 

@@ -26,11 +26,11 @@ use crate::{
         encoding::{Coding, DecodeError},
         narrow::narrow,
         pin::{Pin, Turn, name_search},
-        plan::{self, Hints, SearchPlan, plan},
+        plan::{self, Hints, SearchPlan, Widening, plan},
         rank::Ranking,
         widen::widen,
     },
-    rerank::{Outcome, Reason},
+    rerank::{Arrangement, Outcome, Reason},
     respond::{self, Timing},
 };
 
@@ -129,7 +129,7 @@ impl Search {
             Ok(response) => response,
             Err(error) => return self.finish(respond::upstream_error(&error), &Outcome::Skipped(Reason::UpstreamStatus), None),
         };
-        let answered = answer::read(response, gateway.max_inspected_body).await;
+        let answered = answer::read(response, gateway.max_inspected_body, plan.rewrites()).await;
         let answered_search = Answered { asked, plan, key, engine: sent.elapsed() };
         match answered {
             Answer::Final(answer) => self.finish(answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
@@ -138,7 +138,8 @@ impl Search {
                 let bytes = decoded.len();
                 match compute(bytes, || SearchResponse::parse(&decoded)) {
                     Some(Ok(read)) => {
-                        if !read.hits.is_empty() {
+                        // Hits of a page that comes alone may be laden with what others lack.
+                        if !read.hits.is_empty() && plan.widening == Widening::Window {
                             let size = read.hits.iter().map(|hit| hit.raw().len()).sum::<usize>() / read.hits.len();
                             gateway.memory.remember_size(asked.path(), &self.rule, size);
                         }
@@ -161,7 +162,7 @@ impl Search {
     ) -> Response<Body> {
         let Answered { asked, plan, key, engine } = answered;
         let (response, bytes) = read;
-        if response.failed_shards > 0 {
+        if response.failed_shards > 0 && plan.rewrites() {
             return self.refused(answered, Reason::RewriteRejected).await;
         }
         let gateway = &self.intercept.gateway;
@@ -169,17 +170,10 @@ impl Search {
         let ranking = Ranking { gateway, rule: &self.rule, plan, path: asked.path(), response, bytes };
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
         let deadline = Deadline::after(budget);
-        let (pin, own) = match time::timeout_at(deadline.0.into(), gateway.pins.turn(*key, plan.page.from == 0)).await {
-            Ok(Turn::Follow(pin)) => (pin, None),
-            Ok(Turn::Lead(lead)) => {
-                let (pin, arrangement) = ranking.compute(gateway.registry.get(&self.rule.model), deadline).await;
-                (lead.finish(pin), Some(arrangement))
-            }
-            Err(_) => (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }), None),
-        };
+        let (pin, own) = self.turn(&ranking, *key, deadline).await;
         let page = || {
             let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
-            narrow(response, plan.page, &plan.reading, &arrangement)
+            narrow(response, plan.cut(), &plan.reading, &arrangement)
         };
         match compute(bytes, page) {
             Some(page) => {
@@ -190,6 +184,24 @@ impl Search {
         }
     }
 
+    /// Returns what an earlier page, or a like search at the same time, said of these hits; if none, what the model says.
+    async fn turn(&self, ranking: &Ranking<'_>, key: Digest128, deadline: Deadline) -> (Arc<Pin>, Option<Arrangement>) {
+        let gateway = &self.intercept.gateway;
+        let reranker = || gateway.registry.get(&self.rule.model);
+        if ranking.plan.widening == Widening::Page {
+            let (pin, arrangement) = ranking.compute(reranker(), deadline).await;
+            return (Arc::new(pin), Some(arrangement));
+        }
+        match time::timeout_at(deadline.0.into(), gateway.pins.turn(key, ranking.plan.page.from == 0)).await {
+            Ok(Turn::Follow(pin)) => (pin, None),
+            Ok(Turn::Lead(lead)) => {
+                let (pin, arrangement) = ranking.compute(reranker(), deadline).await;
+                (lead.finish(pin), Some(arrangement))
+            }
+            Err(_) => (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }), None),
+        }
+    }
+
     /// The engine does not take the widened search, or its answer is of no use: the client's own search decides.
     async fn refused(&self, answered: &Answered<'_>, reason: Reason) -> Response<Body> {
         let Answered { asked, plan, key, .. } = answered;
@@ -197,7 +209,7 @@ impl Search {
         let path = asked.path();
         self.pin_engine_order(plan, *key, reason);
         match reason {
-            Reason::TooLarge => {
+            Reason::TooLarge if plan.widening == Widening::Window => {
                 // Half as many hits are asked for next time.
                 gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2) / plan.fetch.max(1));
                 self.resend(asked, reason).await
@@ -246,7 +258,7 @@ impl Search {
     /// Later pages of a search whose first page, or the first that was seen, went out in the engine's order stay in it.
     fn pin_engine_order(&self, plan: &SearchPlan, key: Digest128, reason: Reason) {
         let pins = &self.intercept.gateway.pins;
-        if plan.page.from == 0 || pins.get(key).is_none() {
+        if plan.widening == Widening::Window && (plan.page.from == 0 || pins.get(key).is_none()) {
             pins.put(key, Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() });
         }
     }

@@ -27,6 +27,8 @@ mod demo;
 mod dependency_rules;
 /// Models that are late, broken, absent or overloaded.
 mod failures;
+/// Features of `_search` beside the query.
+mod features;
 /// Pages of one search.
 mod pages;
 /// Everything that is not looked into: bytes in, bytes out.

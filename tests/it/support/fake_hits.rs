@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::fake_engine::{Asked, Mood, Product};
 
 /// What a search's body may hold.
-pub(crate) const KNOWN_KEYS: [&str; 20] = [
+pub(crate) const KNOWN_KEYS: [&str; 23] = [
     "_source",
     "aggs",
     "collapse",
@@ -17,14 +17,17 @@ pub(crate) const KNOWN_KEYS: [&str; 20] = [
     "highlight",
     "min_score",
     "post_filter",
+    "profile",
     "query",
     "rescore",
     "script_fields",
     "search_after",
+    "search_pipeline",
     "size",
     "sort",
     "stored_fields",
     "suggest",
+    "terminate_after",
     "track_scores",
     "track_total_hits",
     "version",
@@ -68,6 +71,9 @@ pub(crate) fn page(mood: &Mood, asked: &Asked, number: usize) -> String {
     }
     if asked.body.contains_key("suggest") {
         page.push_str(r#","suggest":{"s":[{"text":"sheo","offset":0,"length":4,"options":[]}]}"#);
+    }
+    if asked.body.contains_key("profile") {
+        page.push_str(r#","profile":{"shards":[{"id":"[a][products][0]","searches":[{"hits":[],"rewrite_time":1.50}]}]}"#);
     }
     page.push('}');
     if asked.param("pretty").is_some() { pretty(&page) } else { page }
