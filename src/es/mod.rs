@@ -7,6 +7,7 @@ pub mod hit;
 pub mod json;
 pub(crate) mod layout;
 pub mod media;
+pub mod msearch;
 pub mod pointer;
 mod query_kinds;
 pub mod query_syntax;

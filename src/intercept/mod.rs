@@ -4,9 +4,12 @@
 //! out, and says so.
 
 mod answer;
+mod asked;
 mod compute;
 mod encoding;
+mod item;
 mod memory;
+mod multi;
 pub mod narrow;
 mod pin;
 pub mod plan;
@@ -81,10 +84,17 @@ impl Intercept {
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let uri = request.uri();
         match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
-            Route::Passthrough => self.forward(request, None).await,
-            Route::Search(Match::NoRule) => self.forward(request, self.gateway.headers.then_some(Reason::NoRule)).await,
-            Route::Search(Match::Mixed { headers }) => self.forward(request, headers.then_some(Reason::MixedRules)).await,
-            Route::Search(Match::Rule(rule)) => search::Search::new(self, rule).answer(request).await,
+            Route::Passthrough | Route::OpenPit(_) | Route::ClosePit => self.forward(request, None).await,
+            Route::MultiSearch(call) => multi::Multi::new(self, call).answer(request).await,
+            Route::SearchEverywhere(matched) | Route::Search(matched) => self.search(request, matched).await,
+        }
+    }
+
+    async fn search(self, request: Request<Body>, matched: Match) -> Response<Body> {
+        match matched {
+            Match::NoRule => self.forward(request, self.gateway.headers.then_some(Reason::NoRule)).await,
+            Match::Mixed { headers } => self.forward(request, headers.then_some(Reason::MixedRules)).await,
+            Match::Rule(rule) => search::Search::new(self, rule).answer(request).await,
         }
     }
 

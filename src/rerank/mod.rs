@@ -10,5 +10,5 @@ mod ranking;
 
 pub use arrangement::{Annotation, Arrangement};
 pub use digest::{Digester, Digesting};
-pub use outcome::{Outcome, Reason, Reranked};
+pub use outcome::{Outcome, Outcomes, Reason, Reranked};
 pub use ranking::Ranking;

@@ -32,8 +32,8 @@ pub enum Match {
     },
 }
 
-/// Returns the rule of a search of `index`, the decoded expressions of its path.
-pub(super) fn find(index: &str, query: Option<&str>, headers: &HeaderMap, rules: &[Arc<Rule>]) -> Match {
+/// Returns the rule of a search of `index`, the decoded expressions of its path or header.
+pub fn find(index: &str, query: Option<&str>, headers: &HeaderMap, rules: &[Arc<Rule>]) -> Match {
     let open: Vec<_> = rules.iter().filter(|rule| holds(&rule.when, query, headers)).collect();
     let found: Vec<_> = positive(index).into_iter().map(|expression| open.iter().find(|rule| takes(rule, expression))).collect();
     let mut matched = found.iter().flatten();

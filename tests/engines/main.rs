@@ -12,4 +12,5 @@ mod cranfield;
 #[cfg(feature = "demo")]
 mod demo;
 mod embedded;
+mod routes;
 mod through_gateway;

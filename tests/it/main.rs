@@ -29,6 +29,8 @@ mod dependency_rules;
 mod failures;
 /// Features of `_search` beside the query.
 mod features;
+/// Several searches in one call.
+mod multi;
 /// Pages of one search.
 mod pages;
 /// Everything that is not looked into: bytes in, bytes out.

@@ -39,8 +39,6 @@ async fn rule_0_everything_without_a_rule_streams_through() {
         let gateway = app::start(&engine, REVERSE).await;
         let lines = format!("{{\"index\":\"products\"}}\n{MATCH}\n");
         for target in [
-            "/_msearch",
-            "/products/_msearch",
             "/_search/scroll",
             "/products/_search/template",
             "/_msearch/template",

@@ -179,7 +179,7 @@ fn fields(mood: &Mood, asked: &Asked, document: usize) -> Vec<String> {
 }
 
 /// Prints JSON as both engines do when asked for `?pretty`.
-fn pretty(json: &str) -> String {
+pub(super) fn pretty(json: &str) -> String {
     let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
     let mut letters = json.chars().peekable();
     while let Some(letter) = letters.next() {
