@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 mod compute;
 mod encoding;
+pub mod explain;
 mod item;
 mod memory;
 mod multi;

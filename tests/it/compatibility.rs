@@ -9,7 +9,7 @@ use std::{
 /// The parts that rows may stand in.
 const PARTS: [&str; 5] = ["Routes", "Query text", "Body keys", "URL parameters", "Features"];
 const TITLES: [&str; 4] = ["what", "Elasticsearch", "OpenSearch", "proved by"];
-const STATES: [&str; 6] = ["reranked", "page only", "forwarded: ", "streams through", "its own error", "n/a"];
+const STATES: [&str; 6] = ["reranked", "page only", "forwarded:", "streams through", "its own error", "n/a"];
 const DOCUMENT: &str = "docs/compatibility.md";
 
 /// One row of the table.
@@ -40,14 +40,14 @@ fn rows(text: &str) -> (Vec<Row>, Vec<String>) {
                 wrong.push(format!("## {heading}: no such part, or it stands twice"));
             }
         }
-        let Some(part) = part.as_ref().filter(|_| line.starts_with('|')) else { continue };
+        let Some(current) = part.as_ref().filter(|_| line.starts_with('|')) else { continue };
         let cells = cells(line);
         if cells == TITLES || cells.iter().all(|cell| cell.chars().all(|letter| "-:".contains(letter))) {
             continue;
         }
-        rows.push(Row { part: part.clone(), cells });
+        rows.push(Row { part: current.clone(), cells });
     }
-    for empty in parts.iter().filter(|part| !rows.iter().any(|row| row.part == **part)) {
+    for empty in parts.iter().filter(|known| !rows.iter().any(|row| row.part == **known)) {
         wrong.push(format!("## {empty}: has no row"));
     }
     (rows, wrong)
@@ -74,7 +74,7 @@ fn is_state(cell: &str, reasons: &BTreeSet<String>) -> bool {
     let plain = cell.replace('`', "");
     let mut named = plain.split("forwarded: ").skip(1).map(|behind| behind.split([' ', ',', ';']).next().unwrap_or_default());
     let begins = |state: &&str| plain.strip_prefix(*state).is_some_and(|behind| !behind.starts_with(char::is_alphanumeric));
-    STATES.iter().any(|state| begins(&state)) && named.all(|reason| reasons.contains(reason))
+    STATES.iter().any(begins) && named.all(|reason| reasons.contains(reason))
 }
 
 /// Returns what is wrong with the tests that a row names: `path/to/file.rs::name`, each in backticks.

@@ -25,6 +25,8 @@ mod cross_encoder;
 mod demo;
 /// Who may depend on what.
 mod dependency_rules;
+/// Searches that are explained instead of answered.
+mod explain;
 /// Models that are late, broken, absent or overloaded.
 mod failures;
 /// Features of `_search` beside the query.
