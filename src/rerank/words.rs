@@ -34,6 +34,9 @@ impl Reason {
             Self::Unsupported => {
                 words("the search uses something that Podium does not know in full", "compatibility.md lists what it knows")
             }
+            Self::EngineReranked => {
+                words("a `text_similarity_reranker` that the rule does not serve, or not in this form", "`serve-retrievers = true`")
+            }
             Self::Unstable => words("the first hits change with their number (`random_score` without a seed)", "give a seed"),
             Self::FieldConflict => {
                 words("the client itself produces a field of the rule in another form", "another field, or another name in the client")
@@ -66,7 +69,7 @@ mod tests {
     use super::Reason;
 
     /// All reasons; a variant that is missing here is missed by the document's row.
-    const ALL: [Reason; 24] = [
+    const ALL: [Reason; 25] = [
         Reason::NoRule,
         Reason::MixedRules,
         Reason::NoQueryText,
@@ -78,6 +81,7 @@ mod tests {
         Reason::BeyondWindow,
         Reason::NotJson,
         Reason::Unsupported,
+        Reason::EngineReranked,
         Reason::Unstable,
         Reason::FieldConflict,
         Reason::TooLarge,
