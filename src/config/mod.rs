@@ -174,7 +174,7 @@ pub struct Rule {
     pub fields: Vec<Field>,
     /// Where the query text is.
     pub query: QueryText,
-    /// Whether `Rerank-Query` is believed.
+    /// Whether `Rerank-Query` and `Rerank-Dry-Run` are believed.
     pub trust_client: bool,
     /// How many hits are reranked.
     pub window: usize,

@@ -80,7 +80,8 @@ impl Memory {
         self.hit_bytes.insert(key, bytes.max(known - known / 8));
     }
 
-    fn trust(&self, path: &str, rule: &Rule) -> f64 {
+    /// Returns the trust that the model has on this path.
+    pub fn trust(&self, path: &str, rule: &Rule) -> f64 {
         self.trust.get(&self.trust_key(path, rule)).unwrap_or_default().value()
     }
 

@@ -345,6 +345,7 @@ pub(super) mod tests {
             instruction: None,
             fields: vec![field("title"), field("content.text")],
             query: QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false },
+            trust_client: false,
             window: 100,
             timeout: Duration::from_millis(300),
             total_timeout: Duration::from_secs(5),
@@ -353,7 +354,6 @@ pub(super) mod tests {
             score: ScorePolicy::Replace,
             annotate: false,
             headers: true,
-            trust_client: false,
         }
     }
 

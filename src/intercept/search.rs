@@ -19,6 +19,7 @@ use crate::{
         asked::{Asked, Unread},
         compute::compute,
         encoding::Coding,
+        explain,
         item::{Item, Planned},
     },
     rerank::{Outcome, Reason},
@@ -75,6 +76,10 @@ impl Search {
 
     /// Answers a search that was read; its index is remembered by `path`.
     pub async fn take(&self, asked: &Asked, path: &str) -> Response<Body> {
+        if explain::is_wanted(&asked.head.headers, &self.rule) {
+            let told = Box::pin(self.intercept.explain_read(&self.rule, asked, path)).await;
+            return respond::json(StatusCode::OK, &told);
+        }
         let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         match item.plan(gateway.max_inspected_body) {

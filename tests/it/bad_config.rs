@@ -135,7 +135,7 @@ fn unknown_keys() {
         ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),

@@ -31,6 +31,7 @@ fn a_wrong_configuration_ends_every_command_with_2() {
     for command in ["serve", "check"] {
         assert_eq!(said(&podium(&[command], Some(WRONG))), (Some(2), "", expected), "{command}");
     }
+    assert_eq!(said(&podium(&["explain", "--index", "a", "--query", "b"], Some(WRONG))), (Some(2), "", expected));
 }
 
 #[test]
@@ -103,12 +104,18 @@ fn check_says_that_the_cluster_is_not_there() {
 
 #[test]
 fn wrong_usage_ends_with_2_and_the_version_with_0() {
-    for wrong in [&["fly"][..], &["serve", "--confg", "x"], &["serve", "--json"], &[]] {
+    let search = ["explain", "--index", "a"];
+    let two_searches = [&search[..], &["--query", "b", "--url-query", "q=b"]].concat();
+    let bad_header = [&search[..], &["--query", "b", "--header", "no colon"]].concat();
+    for wrong in [&["fly"][..], &["serve", "--confg", "x"], &["serve", "--json"], &search, &two_searches, &[]] {
         let output = podium(wrong, None);
         let (code, out, err) = said(&output);
         assert_eq!((code, out), (Some(2), ""), "{wrong:?}");
         assert!(err.contains("Usage: podium"), "{err}");
     }
+    let output = podium(&bad_header, None);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).2.contains("write a name, a colon and a value"));
     let version = concat!("podium ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(said(&podium(&["--version"], None)), (Some(0), version, ""));
 }
