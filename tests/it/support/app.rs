@@ -54,7 +54,11 @@ pub(crate) async fn start_at_once(engine: &FakeEngine, models_and_rules: &str) -
 /// Starts a gateway that loads models of these families.
 pub(crate) async fn start_with(engine: &FakeEngine, models_and_rules: &str, families: Vec<Box<dyn Family>>) -> Gateway {
     log::search();
-    let node = engine.node.address;
+    start_before(engine.node.address, models_and_rules, families).await
+}
+
+/// Starts a gateway in front of whatever engine listens there.
+pub(crate) async fn start_before(node: SocketAddr, models_and_rules: &str, families: Vec<Box<dyn Family>>) -> Gateway {
     let text = format!(
         "[listener]\naddress = '127.0.0.1:0'\n[admin]\naddress = '127.0.0.1:0'\n[upstream]\nnodes = ['http://{node}']\n{models_and_rules}"
     );

@@ -134,10 +134,11 @@ impl Asked {
             return Err(format!("unknown key [{key}]"));
         }
         let number = |key: &str, default: usize| {
-            let in_url = params.iter().find(|(name, _)| name == key).map(|(_, value)| value.parse().unwrap());
-            in_url.or(body.get(key).map(|value| value.as_u64().unwrap() as usize)).unwrap_or(default)
+            let in_url = params.iter().find(|(name, _)| name == key).map(|(_, value)| value.parse().ok());
+            let written = in_url.or(body.get(key).map(|value| value.as_u64().map(|number| number as usize)));
+            written.unwrap_or(Some(default)).ok_or_else(|| format!("[{key}] is no number"))
         };
-        let (from, size) = (number("from", 0), number("size", 10));
+        let (from, size) = (number("from", 0)?, number("size", 10)?);
         Ok(Self { from, size, body, params, header: Map::new() })
     }
 
@@ -188,7 +189,7 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         wire.answer(status, format!(r#"{{"error":{{"type":"fake","reason":{reason}}},"status":{status}}}"#).as_bytes())
     };
     let asked = match Asked::read(params(seen), &fake_wire::body(seen)) {
-        Ok(asked) if asked.from + asked.size > 10_000 => return error(400, "Result window is too large"),
+        Ok(asked) if asked.from.saturating_add(asked.size) > 10_000 => return error(400, "Result window is too large"),
         Ok(asked) => asked,
         Err(reason) => return error(400, &reason),
     };
