@@ -29,6 +29,8 @@ mod failures;
 mod pages;
 /// Everything that is not looked into: bytes in, bytes out.
 mod passthrough;
+/// Models that run elsewhere.
+mod remote;
 /// Searches that are reranked.
 mod search;
 /// The hard rules of rewriting.
