@@ -32,6 +32,7 @@ pub(crate) struct RemoteModel {
 }
 
 /// Documents that are asked for together: their places in the search, and their texts.
+#[derive(Default)]
 struct Batch {
     places: Vec<usize>,
     texts: Vec<String>,
@@ -46,23 +47,7 @@ impl RemoteModel {
             Ok(text) => text,
             Err(fault) => return vec![Err(fault); documents.len()],
         };
-        let words = self.max_tokens.filter(|_| !self.protocol.cuts());
-        let mut batches: Vec<Batch> = Vec::new();
-        let size = self.endpoints.iter().map(|endpoint| endpoint.batch.load(Ordering::Relaxed)).min().unwrap_or(1);
-        for (place, document) in documents.iter().enumerate() {
-            match render::document(document, words) {
-                Ok(text) => {
-                    if batches.last().is_none_or(|batch| batch.places.len() >= size) {
-                        batches.push(Batch { places: Vec::new(), texts: Vec::new() });
-                    }
-                    if let Some(batch) = batches.last_mut() {
-                        batch.places.push(place);
-                        batch.texts.push(text);
-                    }
-                }
-                Err(fault) => results[place] = Err(fault),
-            }
-        }
+        let batches = self.batches(documents, &mut results);
         let ask = Ask {
             model: self.model.as_deref(),
             instruction: query.instruction.as_deref(),
@@ -86,6 +71,29 @@ impl RemoteModel {
             }
         }
         results
+    }
+
+    /// Returns the documents' texts in batches that every endpoint takes; those that have none get their fault.
+    fn batches(&self, documents: &[Document], results: &mut [Result<Score, Fault>]) -> Vec<Batch> {
+        let words = self.max_tokens.filter(|_| !self.protocol.cuts());
+        let size = self.endpoints.iter().map(|endpoint| endpoint.batch.load(Ordering::Relaxed)).min().unwrap_or(1);
+        let mut batches = vec![Batch::default()];
+        for (place, document) in documents.iter().enumerate() {
+            match render::document(document, words) {
+                Ok(text) => {
+                    if batches.last().is_some_and(|batch| batch.places.len() >= size) {
+                        batches.push(Batch::default());
+                    }
+                    if let Some(batch) = batches.last_mut() {
+                        batch.places.push(place);
+                        batch.texts.push(text);
+                    }
+                }
+                Err(fault) => results[place] = Err(fault),
+            }
+        }
+        batches.retain(|batch| !batch.places.is_empty());
+        batches
     }
 
     /// Asks one endpoint after the other until one answers, none is left, or the time is up.

@@ -119,7 +119,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             results.reverse();
             json!({ "results": results }).to_string().into_response()
         }
-        Manner::Say(status, body) => (StatusCode::from_u16(status).expect("a status"), body).into_response(),
+        Manner::Say(status, text) => (StatusCode::from_u16(status).expect("a status"), text).into_response(),
         Manner::Hang => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             StatusCode::OK.into_response()
