@@ -39,6 +39,8 @@ mod pages;
 mod passthrough;
 /// Searches in points in time.
 mod pit;
+/// Models that run elsewhere.
+mod remote;
 /// Searches that are reranked.
 mod search;
 /// The hard rules of rewriting.

@@ -82,7 +82,8 @@ async fn every_recorded_pair_is_replayed() {
             let mut tally = Tally::default();
             for mode in modes {
                 let Some(replay) = replay_of(&recordings[number].pair, number, mode) else { continue };
-                let wide = |count: usize| recordings[number].page(replay.page.filter(|_| matches!(mode, Mode::Own | Mode::WithText)), 0, count);
+                let wide =
+                    |count: usize| recordings[number].page(replay.page.filter(|_| matches!(mode, Mode::Own | Mode::WithText)), 0, count);
                 tally.add(replay.run(addresses, wide).await);
             }
             tally
