@@ -174,6 +174,8 @@ pub struct Rule {
     pub fields: Vec<Field>,
     /// Where the query text is.
     pub query: QueryText,
+    /// Whether `Rerank-Query` is believed.
+    pub trust_client: bool,
     /// How many hits are reranked.
     pub window: usize,
     /// What reranking may add to a search.

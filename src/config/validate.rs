@@ -88,6 +88,7 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         instruction: written.instruction.or_given(&defaults.instruction).optional().map(Arc::from),
         fields,
         query: written.query.or_given(&defaults.query).or(default_query),
+        trust_client: written.trust_client.or_given(&defaults.trust_client).or(false),
         window: window.or(DEFAULT_WINDOW) as usize,
         timeout: written.timeout.or_given(&defaults.timeout).or(Duration::from_millis(300)),
         total_timeout: written.total_timeout.or_given(&defaults.total_timeout).or(Duration::from_secs(5)),

@@ -21,22 +21,27 @@ const BODY: &[(&str, &[Kind])] = &[
     ("aggs", &[Object]),
     ("collapse", &[Object]),
     ("docvalue_fields", &[Array]),
+    ("ext", &[Object]),
     ("fields", &[Array]),
     ("from", &[Number]),
     ("highlight", &[Object]),
     ("indices_boost", &[Array, Object]),
+    ("knn", &[Array, Object]),
     ("min_score", &[Number]),
     ("pit", &[Object]),
     ("post_filter", &[Object]),
     ("profile", &[Bool]),
     ("query", &[Object]),
+    ("rank", &[Object]),
     ("rescore", &[Array, Object]),
+    ("retriever", &[Object]),
     ("script_fields", &[Object]),
     ("search_pipeline", &[String, Object]),
     ("seq_no_primary_term", &[Bool]),
     ("size", &[Number]),
     ("sort", &[String, Array, Object]),
     ("stored_fields", &[String, Array]),
+    ("sub_searches", &[Array]),
     ("suggest", &[Object]),
     ("terminate_after", &[Number]),
     ("timeout", &[String]),
@@ -141,7 +146,7 @@ mod tests {
         for entry in [r#""query":{}"#, r#""_source":"a""#, r#""track_total_hits":10"#, r#""rescore":[]"#, r#""\u0073ize":3"#] {
             assert!(allows(entry), "{entry}");
         }
-        for entry in [r#""query":[]"#, r#""query":null"#, r#""size":"3""#, r#""fields":"a""#, r#""knn":{}"#, r#""Query":{}"#, r#""ext":{}"#]
+        for entry in [r#""query":[]"#, r#""query":null"#, r#""size":"3""#, r#""fields":"a""#, r#""knn":3"#, r#""Query":{}"#, r#""ext":[]"#]
         {
             assert!(!allows(entry), "{entry}");
         }

@@ -3,6 +3,7 @@
 //! Pure: no HTTP, no runtime.
 
 pub mod allow_list;
+pub mod ext;
 pub mod hit;
 pub mod json;
 pub(crate) mod layout;
@@ -13,9 +14,11 @@ pub mod pointer;
 mod query_kinds;
 pub mod query_syntax;
 pub mod query_text;
+mod query_walk;
 pub mod reading;
 pub mod request;
 pub mod response;
+pub mod retriever;
 pub(crate) mod strip;
 pub mod text;
 pub mod url;

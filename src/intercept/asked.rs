@@ -20,6 +20,7 @@ use crate::{
 };
 
 const RERANK: HeaderName = HeaderName::from_static("rerank");
+const RERANK_QUERY: HeaderName = HeaderName::from_static("rerank-query");
 
 /// A request as the client sent it, read whole.
 pub struct Asked {
@@ -75,6 +76,7 @@ impl Asked {
             query: self.head.uri.query(),
             content_type: self.text(CONTENT_TYPE),
             accept: self.text(ACCEPT),
+            rerank_query: self.head.headers.get(RERANK_QUERY).and_then(|value| str::from_utf8(value.as_bytes()).ok()),
             body: &self.decoded,
         }
     }

@@ -327,6 +327,8 @@ impl Part {
             query: Some(self.query.as_str()).filter(|query| !query.is_empty()),
             content_type: Some("application/json"),
             accept: None,
+            // A header says it of the whole call, and every item is another search.
+            rerank_query: None,
             body,
         };
         let rule = self.rule.as_ref().ok()?;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::{
     config::{QueryFrom, Rule, Several},
     es::{
-        allow_list,
+        allow_list, ext,
         json::{self, Object},
         media, pointer,
         query_syntax::{self, Dialect},
@@ -28,6 +28,9 @@ pub use crate::es::{
 /// Parameters that a rewrite puts into the body.
 pub(super) const MOVED: [&str; 4] = ["from", "size", "source", "source_content_type"];
 
+/// The header by which a client that the rule trusts says what it searches for.
+const HEADER: &str = "Rerank-Query";
+
 /// All that comes back.
 const WHOLE: Page = Page { from: 0, size: usize::MAX };
 
@@ -42,6 +45,8 @@ pub struct Search<'a> {
     pub content_type: Option<&'a str>,
     /// `Accept`.
     pub accept: Option<&'a str>,
+    /// `Rerank-Query`.
+    pub rerank_query: Option<&'a str>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -87,22 +92,22 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
         return Err(Reason::NoPage);
     }
     let (rescore_queries, rescore_window) = request::rescorers(&body)?;
-    let window = rule.window.min(rescore_window.unwrap_or(MAX_RESULT_WINDOW)).min(MAX_RESULT_WINDOW);
-    let widening = allow_list::widening(&request.params, &body);
-    let (fetch, ranked) = sizes(page, widening, window, hints)?;
-
+    let said = ext::read(&body);
     let mut survey = Survey::new(rule.query.filters);
-    rescore_queries.into_iter().chain(body.get("post_filter")).for_each(|query| survey.aside(query));
-    if let Some(query) = body.get("query") {
-        survey.wanted("query", query);
-    }
+    survey.search(&body);
+    rescore_queries.into_iter().for_each(|query| survey.aside(query));
+
+    let limits = [rescore_window, survey.window()].into_iter().flatten();
+    let window = limits.fold(rule.window.min(MAX_RESULT_WINDOW), usize::min);
+    let widens = survey.widens() && said.as_ref().is_none_or(|said| said.widens);
+    let widening = if widens { allow_list::widening(&request.params, &body) } else { Widening::Page };
+    let (fetch, ranked) = sizes(page, widening, (window, survey.window()), hints)?;
+
     let leaves = survey.texts()?;
-    if !is_on_allow_list(&request.params, &body) {
-        return Err(Reason::Unsupported);
-    }
+    let Some(said) = said.filter(|_| is_on_allow_list(&request.params, &body)) else { return Err(Reason::Unsupported) };
     let names = rule.fields.iter().map(|field| &field.name);
     let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
-    let query_text = query_text(rule, &request.params, &body, leaves).ok_or(Reason::NoQueryText)?;
+    let query_text = Asked { search, rule, params: &request.params, body: &body }.text(said, leaves).ok_or(Reason::NoQueryText)?;
     if query_text.text.len() > MOST_TEXT {
         return Err(Reason::Unsupported);
     }
@@ -126,18 +131,19 @@ fn refuse_other_orders(params: &Params<'_>, body: &Object<'_>) -> Result<(), Rea
 }
 
 /// Returns how many hits to ask for, and how many of them may move. They are asked for from the first to the end of the window, or of
-/// the page where that ends behind it; or they are those of the page, of which those may move that stand in the window.
-fn sizes(page: Page, widening: Widening, window: usize, hints: &Hints) -> Result<(usize, usize), Reason> {
+/// the page where that ends behind it, though never more than there are (`most`); or they are those of the page, of which those may
+/// move that stand in the window. Engines refuse a size beyond `most`.
+fn sizes(page: Page, widening: Widening, (window, most): (usize, Option<usize>), hints: &Hints) -> Result<(usize, usize), Reason> {
     if page.from >= window {
         return Err(Reason::BeyondWindow);
     }
     let end = page.from.saturating_add(page.size);
-    if end > MAX_RESULT_WINDOW {
+    if end > MAX_RESULT_WINDOW || most.is_some_and(|most| page.size > most) {
         return Err(Reason::Unsupported);
     }
     match widening {
         Widening::Window => {
-            let fetch = end.max(window.min(hints.most_hits.unwrap_or(window)));
+            let fetch = most.map_or(end, |most| end.min(most)).max(window.min(hints.most_hits.unwrap_or(window)));
             Ok((fetch, window.min(fetch)))
         }
         Widening::Page => Ok((page.size, page.size.min(window - page.from))),
@@ -148,14 +154,39 @@ fn is_on_allow_list(params: &Params<'_>, body: &Object<'_>) -> bool {
     params.names().all(allow_list::allows_param) && body.entries().iter().all(|(key, value)| allow_list::allows_entry(key, value))
 }
 
-/// Returns the query text by precedence: where the rule says, the URL's `q` (which replaces the body's query), the query's leaves.
-fn query_text(rule: &Rule, params: &Params<'_>, body: &Object<'_>, leaves: Vec<FoundText>) -> Option<FoundText> {
-    let named = match &rule.query.from {
-        QueryFrom::Auto => None,
-        QueryFrom::Pointer(at) => pointer::find(body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
-        QueryFrom::UrlParam(name) => from_url(params, name),
-    };
-    named.or_else(|| if params.get("q").is_some() { from_url(params, "q") } else { settle(leaves, rule.query.several) })
+/// A search that is asked for its query text.
+struct Asked<'a> {
+    search: &'a Search<'a>,
+    rule: &'a Rule,
+    params: &'a Params<'a>,
+    body: &'a Object<'a>,
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// Returns the query text by precedence: what says that it is one, where the rule says, what plugins take for one, the URL's `q`
+    /// (which replaces the body's query), the best of the `leaves` that stand in the body.
+    fn text(&self, said: ext::Said, leaves: Vec<FoundText>) -> Option<FoundText> {
+        let header = self.search.rerank_query.filter(|_| self.rule.trust_client);
+        let explicit = header.and_then(|text| FoundText::new(text, HEADER)).or(said.rerank);
+        if let Some(text) = explicit.or_else(|| self.named()) {
+            return Some(text);
+        }
+        if !said.typed.is_empty() {
+            return settle(said.typed, self.rule.query.several);
+        }
+        if self.params.get("q").is_some() { from_url(self.params, "q") } else { settle(leaves, self.rule.query.several) }
+    }
+
+    /// Returns what stands where the rule says.
+    fn named(&self) -> Option<FoundText> {
+        match &self.rule.query.from {
+            QueryFrom::Auto => None,
+            QueryFrom::Pointer(at) => pointer::find(self.body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
+            QueryFrom::UrlParam(name) => from_url(self.params, name),
+        }
+    }
 }
 
 fn from_url(params: &Params<'_>, name: &str) -> Option<FoundText> {
@@ -252,6 +283,9 @@ impl From<Flaw> for Reason {
     fn from(flaw: Flaw) -> Self {
         match flaw {
             Flaw::Foreign => Self::Unsupported,
+            Flaw::Cursor => Self::Cursor,
+            Flaw::Sorted => Self::Sorted,
+            Flaw::Reranked => Self::EngineReranked,
             Flaw::Unseeded => Self::Unstable,
             Flaw::NotJson => Self::NotJson,
         }
@@ -298,12 +332,13 @@ pub(super) mod tests {
             score: ScorePolicy::Replace,
             annotate: false,
             headers: true,
+            trust_client: false,
         }
     }
 
     pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
         let content_type = (!body.is_empty()).then_some("application/json");
-        Search { path: "/products/_search", query, content_type, accept: None, body: body.as_bytes() }
+        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, body: body.as_bytes() }
     }
 
     fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
@@ -409,11 +444,15 @@ pub(super) mod tests {
             ("", r#""from":1.0"#, Reason::Unsupported),
             ("pretty&pretty", "", Reason::Unsupported),
             ("", r#""stored_fields":"_none_""#, Reason::Unsupported),
-            ("", r#""post_filter":{"knn":{"field":"v"}}"#, Reason::Unsupported),
+            ("", r#""post_filter":{"unheard_of":{"field":"v"}}"#, Reason::Unsupported),
+            ("", r#""ext":{"unheard_of":{}}"#, Reason::Unsupported),
+            ("", r#""retriever":{"text_similarity_reranker":{}}"#, Reason::EngineReranked),
+            ("", r#""retriever":{"standard":{"query":{"match_all":{}},"sort":["date"]}}"#, Reason::Sorted),
+            ("", r#""retriever":{"rrf":{"retrievers":[{"standard":{"search_after":[1]}}]}}"#, Reason::Cursor),
         ] {
             assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
         }
-        for key in ["knn", "retriever", "ext", "explain", "profile", "terminate_after", "rank", "nonsense"] {
+        for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
         for name in ["filter_path=hits", "explain", "docvalue_fields=a", "stored_fields=a", "sort=_score", "v"] {
@@ -480,6 +519,66 @@ pub(super) mod tests {
         assert_eq!(text(QueryFrom::UrlParam("preference".to_owned()), "", MATCH), found("red shoes", "/query/match/title"));
         let long = format!("q={}", "x".repeat(100_000));
         assert_eq!(text(QueryFrom::Auto, &long, ""), Err(Reason::Unsupported));
+    }
+
+    #[test]
+    fn what_says_more_goes_first() {
+        let rerank = r#""rerank":{"query_context":{"query_text":"rerank"}}"#;
+        let ubi = r#""ubi":{"user_query":"typed"}"#;
+        let body = format!(r#"{{{MATCH},"ext":{{{rerank},{ubi}}},"suggest":{{"text":"suggest"}}}}"#);
+        let without = |part: &str| body.replace(&format!("{part},"), "");
+        let mut rule = rule();
+        rule.query.from = QueryFrom::UrlParam("preference".to_owned());
+        let mut text = |trust_client: bool, header: Option<&str>, query: &str, body: &str| {
+            rule.trust_client = trust_client;
+            let asking = Search { rerank_query: header, ..search(Some(query), body) };
+            let text = plan(&asking, &rule, &Hints::default()).expect("reranked").query_text;
+            (text.text, text.at)
+        };
+        let found = |words: &str, at: &str| (words.to_owned(), at.to_owned());
+        let all = "q=q&preference=rule";
+        assert_eq!(text(true, Some(" head  er"), all, &body), found("head er", "Rerank-Query"));
+        assert_eq!(text(true, Some(" "), all, &body), found("rerank", "/ext/rerank/query_context/query_text"));
+        assert_eq!(text(false, Some("header"), all, &body), found("rerank", "/ext/rerank/query_context/query_text"));
+        assert_eq!(text(false, None, all, &without(rerank)), found("rule", "?preference"));
+        assert_eq!(text(false, None, "q=q", &without(rerank)), found("typed", "/ext/ubi/user_query"));
+        let plain = format!(r#"{{{MATCH},"suggest":{{"text":"suggest"}}}}"#);
+        assert_eq!(text(false, None, "q=q", &plain), found("q", "?q"));
+        assert_eq!(text(false, None, "", &plain), found("red shoes", "/query/match/title"));
+        assert_eq!(text(false, None, "", &plain.replace(MATCH, r#""query":{"match_all":{}}"#)), found("suggest", "/suggest/text"));
+        assert_eq!(text(false, None, "", &plain.replace("suggest\"}", "\"}")), found("red shoes", "/query/match/title"));
+    }
+
+    #[test]
+    fn case_7_retrievers_bound_the_window_and_what_is_asked_for() {
+        let rrf = |window: &str| format!(r#"{{"retriever":{{"rrf":{{"retrievers":[{{"standard":{{{MATCH}}}}}]{window}}}}}}}"#);
+        let planned = |query: &str, window: &str| plan(&search(Some(query), &rrf(window)), &rule(), &Hints::default());
+        for (query, window, fetch, ranked) in [
+            ("", "", 10, 10),
+            ("size=5", r#","rank_window_size":20"#, 20, 20),
+            ("size=20&from=10", r#","rank_window_size":20"#, 20, 20),
+            ("", r#","rank_window_size":500"#, 100, 100),
+            ("from=95", r#","rank_window_size":500"#, 105, 100),
+        ] {
+            let plan = planned(query, window).expect("reranked");
+            assert_eq!((plan.widening, plan.fetch, plan.ranked), (Widening::Window, fetch, ranked), "{query} {window}");
+        }
+        assert_eq!(planned("size=11", "").err(), Some(Reason::Unsupported), "the engine refuses it");
+        assert_eq!(planned("from=10", "").err(), Some(Reason::BeyondWindow));
+    }
+
+    #[test]
+    fn what_changes_with_the_number_of_hits_is_not_widened() {
+        for body in [
+            r#"{"knn":{"field":"v","query_vector":[1]},"query":{"match":{"a":"x"}}}"#,
+            r#"{"query":{"hybrid":{"queries":[{"match":{"a":"x"}}]}}}"#,
+            r#"{"query":{"match":{"a":"x"}},"ext":{"rerank":{"query_context":{"query_text":"x"}}}}"#,
+            r#"{"query":{"match":{"a":"x"}},"ext":{"mmr":{}}}"#,
+        ] {
+            assert_eq!(plan(&search(None, body), &rule(), &Hints::default()).expect("reranked").widening, Widening::Page, "{body}");
+        }
+        let fixed = r#"{"knn":{"field":"v","query_vector":[1],"k":5},"query":{"match":{"a":"x"}},"ext":{"ubi":{}}}"#;
+        assert_eq!(plan(&search(None, fixed), &rule(), &Hints::default()).expect("reranked").widening, Widening::Window);
     }
 
     #[test]

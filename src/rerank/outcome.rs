@@ -29,6 +29,8 @@ pub enum Reason {
     Unsupported,
     /// The first hits change with their number.
     Unstable,
+    /// The engine is asked to rerank the hits itself.
+    EngineReranked,
     /// A field that the model needs is produced by the client's request in another way.
     FieldConflict,
     /// The search or its answer is over the cap.
@@ -103,6 +105,7 @@ impl Reason {
             Self::NotJson => "not-json",
             Self::Unsupported => "unsupported",
             Self::Unstable => "unstable",
+            Self::EngineReranked => "engine-reranked",
             Self::FieldConflict => "field-conflict",
             Self::TooLarge => "too-large",
             Self::RewriteRejected => "rewrite-rejected",
