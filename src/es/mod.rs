@@ -20,5 +20,6 @@ pub mod request;
 pub mod response;
 pub mod retriever;
 pub(crate) mod strip;
+pub mod template;
 pub mod text;
 pub mod url;

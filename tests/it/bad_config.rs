@@ -135,7 +135,7 @@ fn unknown_keys() {
         ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
@@ -331,9 +331,9 @@ fn rules() {
         ("query = { from = 'body' }", "query.from = \"body\": must be \"auto\""),
         ("query = { pointer = 'ext/q' }", "query.pointer = \"ext/q\": must be a JSON pointer (RFC 6901), such as \"/ext/q\""),
         ("query = { pointer = '/a~b' }", "query.pointer = \"/a~b\": must be a JSON pointer (RFC 6901), such as \"/ext/q\""),
-        ("query = { pointer = '/a', url-param = 'q' }", "query = {…}: takes one of `from`, `pointer` and `url-param`"),
+        ("query = { pointer = '/a', url-param = 'q' }", "query = {…}: takes one of `from`, `pointer`, `url-param` and `template-param`"),
         ("query = { several = 'first' }", "query.several = \"first\": must be \"common\" or \"longest\" or \"join\" or \"bypass\""),
-        ("query = { template-param = 'q' }", "query.template-param: not supported by this version; leave it out"),
+        ("query = { template-param = '' }", "query.template-param = \"\": must be a string that is not empty"),
         ("window = 10001", "window = 10001: must be a whole number from 1 to 10000"),
         (
             "window = { min = 20, max = 100 }",
