@@ -242,6 +242,8 @@ pub enum QueryFrom {
     Pointer(String),
     /// In this URL parameter, then as `Auto`.
     UrlParam(String),
+    /// In this parameter of a search template, then as `Auto`.
+    TemplateParam(String),
 }
 
 /// What to do with several distinct query texts.

@@ -21,5 +21,6 @@ pub mod request;
 pub mod response;
 pub mod retriever;
 pub(crate) mod strip;
+pub mod template;
 pub mod text;
 pub mod url;

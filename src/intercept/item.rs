@@ -11,6 +11,7 @@ use crate::{
     config::Rule,
     es::{
         filter_path::{Empty, NotFiltered},
+        hit::Hit,
         response::SearchResponse,
     },
     intercept::{
@@ -18,7 +19,7 @@ use crate::{
         compute::compute,
         narrow::present,
         pin::{Pin, Turn, name_search},
-        plan::{Hints, Search, SearchPlan, Widening, plan},
+        plan::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan},
         rank::Ranking,
         widen::{Widened, widen},
     },
@@ -46,6 +47,8 @@ pub struct Planned {
     pub plan: SearchPlan,
     /// The name that all its pages share.
     key: Digest128,
+    /// Whether only the answer tells what was searched.
+    is_blind: bool,
 }
 
 /// What became of a search's hits.
@@ -64,7 +67,7 @@ impl Item<'_> {
         let Self { gateway, rule, search, .. } = self;
         let planned = |hints: Hints| -> Result<Planned, Reason> {
             let plan = compute(search.body.len(), || plan(search, rule, &hints)).ok_or(Reason::Internal).flatten()?;
-            Ok(Planned { key: name_search(&gateway.digester, self.headers, &plan.pin_subject), plan })
+            Ok(Planned { key: name_search(&gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: false })
         };
         let is_refused = |found: &Planned| gateway.memory.is_refused(self.path, rule, &found.plan);
         let hints =
@@ -78,6 +81,15 @@ impl Item<'_> {
             found = planned(Hints { read_fields: false, ..hints })?;
         }
         if is_refused(&found) { Err(Reason::RewriteRejected) } else { Ok(found) }
+    }
+
+    /// Plans to rank whatever page comes back by this text: the search is sent as it is, and not known.
+    pub fn plan_page(&self, query_text: FoundText) -> Planned {
+        let ranked = self.rule.window;
+        let page = Page { from: 0, size: usize::MAX };
+        let (widening, reading, pin_subject) = (Widening::Page, Reading::Source, Vec::new());
+        let plan = SearchPlan { page, widening, fetch: ranked, ranked, query_text, reading, pin_subject, explain: false, filter_path: None };
+        Planned { key: name_search(&self.gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: true }
     }
 
     /// Checks that there is something to rank by: the model, or an earlier page.
@@ -107,7 +119,11 @@ impl Item<'_> {
         let plan = &planned.plan;
         let Self { gateway, rule, path, .. } = *self;
         let ranking = Ranking { gateway, rule, plan, path, response, bytes };
-        let (pin, own) = self.turn(&ranking, planned.key, deadline).await;
+        let (pin, own) = if planned.is_blind && response.hits.iter().any(Hit::is_sorted) {
+            (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Sorted), hits: Vec::new() }), None)
+        } else {
+            self.turn(&ranking, planned.key, deadline).await
+        };
         let page = || {
             let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
             present(response, plan, rule, &arrangement, empty)

@@ -331,6 +331,7 @@ impl Part {
             accept: None,
             // A header says it of the whole call, and every item is another search.
             rerank_query: None,
+            template_params: None,
             body,
         };
         let rule = self.rule.as_ref().ok()?;

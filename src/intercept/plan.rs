@@ -15,6 +15,7 @@ use crate::{
         query_text::{Flaw, MOST_TEXT, Survey},
         reading::{self, NoReading},
         request::{self, MAX_RESULT_WINDOW, Request, Unreadable},
+        template,
         url::Params,
     },
     rerank::Reason,
@@ -48,6 +49,8 @@ pub struct Search<'a> {
     pub accept: Option<&'a str>,
     /// `Rerank-Query`.
     pub rerank_query: Option<&'a str>,
+    /// The parameters of the template that it was rendered from, a JSON object.
+    pub template_params: Option<&'a str>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -196,6 +199,7 @@ impl Asked<'_> {
             QueryFrom::Auto => None,
             QueryFrom::Pointer(at) => pointer::find(self.body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
             QueryFrom::UrlParam(name) => from_url(self.params, name),
+            QueryFrom::TemplateParam(name) => self.search.template_params.and_then(|params| from_template(params, name)),
         }
     }
 }
@@ -204,6 +208,12 @@ fn from_url(params: &Params<'_>, name: &str) -> Option<FoundText> {
     let value = params.get(name)?;
     let at = format!("?{name}");
     if name == "q" { FoundText::new(&query_syntax::words(value, Dialect::Lucene), &at) } else { FoundText::new(value, &at) }
+}
+
+/// Returns the query text in a template's parameter.
+pub(super) fn from_template(params: &str, name: &str) -> Option<FoundText> {
+    let text = template::param(params, name).filter(|text| text.len() <= MOST_TEXT)?;
+    FoundText::new(&text, &format!("/params/{name}"))
 }
 
 /// Returns the one text that stands for all that were found.
@@ -359,7 +369,15 @@ pub(super) mod tests {
 
     pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
         let content_type = (!body.is_empty()).then_some("application/json");
-        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, body: body.as_bytes() }
+        Search {
+            path: "/products/_search",
+            query,
+            content_type,
+            accept: None,
+            rerank_query: None,
+            template_params: None,
+            body: body.as_bytes(),
+        }
     }
 
     fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {

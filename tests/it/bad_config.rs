@@ -373,9 +373,9 @@ fn rules() {
         ("query = { from = 'body' }", "query.from = \"body\": must be \"auto\""),
         ("query = { pointer = 'ext/q' }", "query.pointer = \"ext/q\": must be a JSON pointer (RFC 6901), such as \"/ext/q\""),
         ("query = { pointer = '/a~b' }", "query.pointer = \"/a~b\": must be a JSON pointer (RFC 6901), such as \"/ext/q\""),
-        ("query = { pointer = '/a', url-param = 'q' }", "query = {…}: takes one of `from`, `pointer` and `url-param`"),
+        ("query = { pointer = '/a', url-param = 'q' }", "query = {…}: takes one of `from`, `pointer`, `url-param` and `template-param`"),
         ("query = { several = 'first' }", "query.several = \"first\": must be \"common\" or \"longest\" or \"join\" or \"bypass\""),
-        ("query = { template-param = 'q' }", "query.template-param: not supported by this version; leave it out"),
+        ("query = { template-param = '' }", "query.template-param = \"\": must be a string that is not empty"),
         ("window = 10001", "window = 10001: must be a whole number from 1 to 10000"),
         (
             "window = { min = 20, max = 100 }",

@@ -47,5 +47,7 @@ mod search;
 mod search_rules;
 /// What the tests stand on.
 mod support;
+/// Searches by templates.
+mod template;
 /// Nodes that speak TLS.
 mod tls;

@@ -52,6 +52,8 @@ pub(crate) struct Mood {
     pub(crate) score: fn(usize) -> String,
     /// Whether documents have kept their `_source`.
     pub(crate) keeps_source: bool,
+    /// Whether it renders templates for everybody; if not, only in searches.
+    pub(crate) renders: bool,
     /// Looks at every search and says what goes wrong with it.
     pub(crate) trouble: Arc<Watch>,
 }
@@ -158,7 +160,7 @@ impl Asked {
 impl Mood {
     /// The usual one.
     pub(crate) fn of(product: Product, documents: usize) -> Self {
-        Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, trouble: Arc::new(|_| None) }
+        Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, renders: true, trouble: Arc::new(|_| None) }
     }
 
     pub(super) fn trouble_of(&self, asked: &Asked) -> Option<Trouble> {
