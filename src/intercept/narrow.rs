@@ -35,7 +35,7 @@ pub fn narrow(response: &SearchResponse<'_>, page: Page, reading: &Reading, arra
         Reading::Fields { added } => added,
     };
     let (text, array) = (response.text(), response.array());
-    let places: Vec<usize> = arrangement.ranking.order().iter().copied().skip(page.from).take(page.size).collect();
+    let places: Vec<usize> = arrangement.ranking.page(page.from, page.size).collect();
     let max_score = response.max_score_span().zip(response.max_score.and(arrangement.max_score).and_then(printed));
     let hits: usize = places.iter().map(|place| response.hits[*place].raw().len() + ROOM).sum();
     let mut out = String::with_capacity(text.len() - array.as_str().len() + hits);

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    config::{QueryFrom, Rule, Several},
+    config::{Field, QueryFrom, Rule, Several},
     es::{
         allow_list, ext,
         json::{self, Object},
@@ -18,6 +18,8 @@ use crate::{
     },
     rerank::Reason,
 };
+
+use super::serve::Own;
 
 pub use crate::es::{
     query_text::FoundText,
@@ -47,6 +49,8 @@ pub struct Search<'a> {
     pub accept: Option<&'a str>,
     /// `Rerank-Query`.
     pub rerank_query: Option<&'a str>,
+    /// What was taken out of it, because it asked the engine to rerank.
+    pub own: Option<&'a Own>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -61,7 +65,7 @@ pub struct Hints {
 }
 
 /// How one search is reranked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SearchPlan {
     /// The page that the client gets.
     pub page: Page,
@@ -75,6 +79,8 @@ pub struct SearchPlan {
     pub query_text: FoundText,
     /// Where the texts stand in the hits.
     pub reading: Reading,
+    /// What the search itself says of its reranking.
+    pub own: Option<Own>,
     /// Bytes that are the same for all pages of one search and differ between searches.
     pub pin_subject: Vec<u8>,
 }
@@ -97,7 +103,7 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
     survey.search(&body);
     rescore_queries.into_iter().for_each(|query| survey.aside(query));
 
-    let limits = [rescore_window, survey.window()].into_iter().flatten();
+    let limits = [rescore_window, survey.window(), search.own.and_then(|own| own.window)].into_iter().flatten();
     let window = limits.fold(rule.window.min(MAX_RESULT_WINDOW), usize::min);
     let widens = survey.widens() && said.as_ref().is_none_or(|said| said.widens);
     let widening = if widens { allow_list::widening(&request.params, &body) } else { Widening::Page };
@@ -105,17 +111,23 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
 
     let leaves = survey.texts()?;
     let Some(said) = said.filter(|_| is_on_allow_list(&request.params, &body)) else { return Err(Reason::Unsupported) };
-    let names = rule.fields.iter().map(|field| &field.name);
+    let fields = search.own.and_then(|own| own.fields.as_deref()).unwrap_or(&rule.fields);
+    let names = fields.iter().map(|field| &field.name);
     let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
     let query_text = Asked { search, rule, params: &request.params, body: &body }.text(said, leaves).ok_or(Reason::NoQueryText)?;
     if query_text.text.len() > MOST_TEXT {
         return Err(Reason::Unsupported);
     }
-    let pin_subject = pin_subject(search.path, &request.params, &body);
-    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, pin_subject })
+    let mut pin_subject = pin_subject(search.path, &request.params, &body);
+    pin_subject.extend(search.own.map(|own| format!("\n{own:?}")).unwrap_or_default().into_bytes());
+    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, own: search.own.cloned(), pin_subject })
 }
 
-fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
+/// Returns the search's parameters and JSON.
+///
+/// # Errors
+/// [`Reason::NotJson`], or [`Reason::Unsupported`] where it is not plain.
+pub(super) fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
     media::check(search.content_type, search.accept, !search.body.is_empty())?;
     let request = Request::read(search.query, search.body)?;
     let in_url = request.params.get("source_content_type");
@@ -166,17 +178,20 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// Returns the query text by precedence: what says that it is one, where the rule says, what plugins take for one, the URL's `q`
-    /// (which replaces the body's query), the best of the `leaves` that stand in the body.
+    /// (which replaces the body's query), what a reranking retriever was to ask, the best of the `leaves` that stand in the body.
     fn text(&self, said: ext::Said, leaves: Vec<FoundText>) -> Option<FoundText> {
         let header = self.search.rerank_query.filter(|_| self.rule.trust_client);
-        let explicit = header.and_then(|text| FoundText::new(text, HEADER)).or(said.rerank);
+        let explicit = header.and_then(|text| FoundText::new(text, HEADER)).or(said.rerank).or_else(|| self.search.own?.explicit.clone());
         if let Some(text) = explicit.or_else(|| self.named()) {
             return Some(text);
         }
         if !said.typed.is_empty() {
             return settle(said.typed, self.rule.query.several);
         }
-        if self.params.get("q").is_some() { from_url(self.params, "q") } else { settle(leaves, self.rule.query.several) }
+        if self.params.get("q").is_some() {
+            return from_url(self.params, "q");
+        }
+        self.search.own.and_then(|own| own.inference.clone()).or_else(|| settle(leaves, self.rule.query.several))
     }
 
     /// Returns what stands where the rule says.
@@ -236,6 +251,16 @@ impl SearchPlan {
     /// Whether the engine is asked for anything that the client did not ask for.
     pub fn rewrites(&self) -> bool {
         self.widening == Widening::Window || self.adds_fields()
+    }
+
+    /// What the model sees of a hit.
+    pub fn fields<'a>(&'a self, rule: &'a Rule) -> &'a [Field] {
+        self.own.as_ref().and_then(|own| own.fields.as_deref()).unwrap_or(&rule.fields)
+    }
+
+    /// The least score of a hit that stays.
+    pub fn min_score(&self, rule: &Rule) -> Option<f64> {
+        self.own.as_ref().and_then(|own| own.min_score).or(rule.min_score)
     }
 
     /// Which of the ranked hits the client gets.
@@ -307,7 +332,7 @@ pub(super) mod tests {
 
     use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
     use crate::{
-        config::{Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
+        config::{ExtRerank, Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
         rerank::Reason,
     };
 
@@ -333,12 +358,15 @@ pub(super) mod tests {
             annotate: false,
             headers: true,
             trust_client: false,
+            serve_retrievers: false,
+            ext_rerank: ExtRerank::Forward,
+            min_score: None,
         }
     }
 
     pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
         let content_type = (!body.is_empty()).then_some("application/json");
-        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, body: body.as_bytes() }
+        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, own: None, body: body.as_bytes() }
     }
 
     fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
@@ -529,9 +557,9 @@ pub(super) mod tests {
         let without = |part: &str| body.replace(&format!("{part},"), "");
         let mut rule = rule();
         rule.query.from = QueryFrom::UrlParam("preference".to_owned());
-        let mut text = |trust_client: bool, header: Option<&str>, query: &str, body: &str| {
+        let mut text = |trust_client: bool, header: Option<&str>, query: &str, json: &str| {
             rule.trust_client = trust_client;
-            let asking = Search { rerank_query: header, ..search(Some(query), body) };
+            let asking = Search { rerank_query: header, ..search(Some(query), json) };
             let text = plan(&asking, &rule, &Hints::default()).expect("reranked").query_text;
             (text.text, text.at)
         };

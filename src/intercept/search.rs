@@ -68,6 +68,8 @@ impl Search {
     /// Answers a search that was read; its index is remembered by `path`.
     pub async fn take(&self, asked: &Asked, path: &str) -> Response<Body> {
         let gateway = &self.intercept.gateway;
+        let served = asked.served(&self.rule);
+        let asked = served.as_ref().unwrap_or(asked);
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         match item.plan(gateway.max_inspected_body) {
             Ok(planned) => self.search(&Flight { asked, item, planned }).await,

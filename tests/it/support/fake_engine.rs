@@ -136,6 +136,9 @@ impl Asked {
             in_url.or(body.get(key).map(|value| value.as_u64().unwrap() as usize)).unwrap_or(default)
         };
         let (from, size) = (number("from", 0), number("size", 10));
+        if let Some(refusal) = fake_hits::refusal(&body, size) {
+            return Err(refusal.to_owned());
+        }
         Ok(Self { from, size, body, params, header: Map::new() })
     }
 
