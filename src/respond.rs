@@ -155,10 +155,10 @@ mod tests {
     fn a_reranked_search_says_so() {
         let mut headers = HeaderMap::new();
         headers.insert("server-timing", "db;dur=1".parse().unwrap());
-        let reranked = Reranked { model: "minilm".into(), window: 100, scored: 100, cached: 80, trust: Some(0.87) };
+        let reranked = Reranked { model: "minilm".into(), window: 100, scored: 100, cached: 80, trust: Some(0.87), dropped: Some(3) };
         let timing = Timing { engine: Duration::from_micros(12_140), rerank: Duration::from_micros(30_360) };
         set_status(&mut headers, &Outcome::Reranked(reranked), Some(timing));
-        assert_eq!(headers["rerank-status"], "reranked; model=\"minilm\"; window=100; scored=100; cached=80; trust=0.87");
+        assert_eq!(headers["rerank-status"], "reranked; model=\"minilm\"; window=100; scored=100; cached=80; trust=0.87; dropped=3");
         let timings: Vec<_> = headers.get_all("server-timing").iter().collect();
         assert_eq!(timings, ["db;dur=1", "engine;dur=12.1, rerank;dur=30.4"]);
     }

@@ -184,6 +184,10 @@ pub struct Rule {
     pub query: QueryText,
     /// Whether `Rerank-Query` and `Rerank-Dry-Run` are believed.
     pub trust_client: bool,
+    /// Whether a `text_similarity_reranker` is taken over.
+    pub serve_retrievers: bool,
+    /// What becomes of `ext.rerank`.
+    pub ext_rerank: ExtRerank,
     /// How many hits are reranked.
     pub window: usize,
     /// What reranking may add to a search.
@@ -194,6 +198,8 @@ pub struct Rule {
     pub fusion: Option<Fusion>,
     /// Fixes the trust of adaptive fusion, 0..=1.
     pub trust: Option<f64>,
+    /// The least score of the model, as people see it, with which a hit stays; 0..=1.
+    pub min_score: Option<f64>,
     /// What becomes of `_score`.
     pub score: ScorePolicy,
     /// Whether each hit's `fields` gains `_rerank`.
@@ -275,6 +281,15 @@ pub enum Fusion {
     Rrf,
 }
 
+/// What becomes of `ext.rerank`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtRerank {
+    /// It goes to the engine.
+    Forward,
+    /// It is taken out, and Podium does what it asks for.
+    Serve,
+}
+
 /// What becomes of `_score`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScorePolicy {
@@ -282,4 +297,13 @@ pub enum ScorePolicy {
     Replace,
     /// It stays the engine's.
     Keep,
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// Whether anything in a search is taken over.
+    pub fn serves(&self) -> bool {
+        self.serve_retrievers || self.ext_rerank == ExtRerank::Serve
+    }
 }

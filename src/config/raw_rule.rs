@@ -9,7 +9,7 @@ use std::{
 use http::HeaderName;
 
 use super::{
-    Field, Fusion, QueryFrom, QueryText, ScorePolicy, Several, When,
+    ExtRerank, Field, Fusion, QueryFrom, QueryText, ScorePolicy, Several, When,
     raw::timeout,
     reader::{Given, Item, Reported, Table, whole, word},
 };
@@ -23,6 +23,9 @@ pub(super) struct RawRule<'f> {
     pub(super) fields: Given<'f, Vec<Field>>,
     pub(super) query: Given<'f, QueryText>,
     pub(super) trust_client: Given<'f, bool>,
+    pub(super) serve_retrievers: Given<'f, bool>,
+    pub(super) ext_rerank: Given<'f, ExtRerank>,
+    pub(super) min_score: Given<'f, f64>,
     pub(super) window: Given<'f, u32>,
     pub(super) timeout: Given<'f, Duration>,
     pub(super) total_timeout: Given<'f, Duration>,
@@ -44,8 +47,7 @@ pub(super) struct Patterns {
 
 impl<'f> RawRule<'f> {
     /// Keys that are known but do not work yet.
-    pub(super) const LATER: &'static [&'static str] =
-        &["images", "template", "serve-retrievers", "ext-rerank", "on-timeout", "min-score", "sticky-preference", "answer-cache"];
+    pub(super) const LATER: &'static [&'static str] = &["images", "template", "on-timeout", "sticky-preference", "answer-cache"];
 
     pub(super) fn read_rule(table: &mut Table<'f>) -> Self {
         let index = table.read("index", patterns);
@@ -66,6 +68,9 @@ impl<'f> RawRule<'f> {
             fields: table.read("fields", fields),
             query: table.read("query", query),
             trust_client: table.read("trust-client", Item::flag),
+            serve_retrievers: table.read("serve-retrievers", Item::flag),
+            ext_rerank: table.read("ext-rerank", word(&[("forward", ExtRerank::Forward), ("serve", ExtRerank::Serve)])),
+            min_score: table.read("min-score", Item::share),
             window: table.read("window", window),
             timeout: table.read("timeout", timeout),
             total_timeout: table.read("total-timeout", timeout),

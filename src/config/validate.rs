@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use toml::de::DeTable;
 
 use super::{
-    Admin, Config, Kind, Model, Problems, QueryFrom, QueryText, Rule, ScorePolicy, Several, When,
+    Admin, Config, ExtRerank, Kind, Model, Problems, QueryFrom, QueryText, Rule, ScorePolicy, Several, When,
     raw::{RawFile, loopback},
     raw_rule::RawRule,
     reader::{Findings, Reported, Table},
@@ -89,6 +89,9 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         fields,
         query: written.query.or_given(&defaults.query).or(default_query),
         trust_client: written.trust_client.or_given(&defaults.trust_client).or(false),
+        serve_retrievers: written.serve_retrievers.or_given(&defaults.serve_retrievers).or(false),
+        ext_rerank: written.ext_rerank.or_given(&defaults.ext_rerank).or(ExtRerank::Forward),
+        min_score: written.min_score.or_given(&defaults.min_score).optional(),
         window: window.or(DEFAULT_WINDOW) as usize,
         timeout: written.timeout.or_given(&defaults.timeout).or(Duration::from_millis(300)),
         total_timeout: written.total_timeout.or_given(&defaults.total_timeout).or(Duration::from_secs(5)),

@@ -114,7 +114,6 @@ fn text_at<'a>(body: &Object<'a>, path: &str) -> Option<Cow<'a, str>> {
 
 /// Returns what `ext` becomes, in a search whose `rerank` is served: without that key, and gone when nothing else is in it. None where
 /// there is nothing to serve.
-#[cfg_attr(not(test), expect(dead_code, reason = "the rewrite that serves it is built on it"))]
 pub(crate) fn served(body: &Object<'_>) -> Option<(FoundText, Edit)> {
     let text = read(body)?.rerank?;
     let layout = Layout::of_object(body.get("ext")?.get()).ok()?;
@@ -200,8 +199,11 @@ mod tests {
     #[test]
     fn what_is_served_is_taken_out_with_its_comma() {
         let rerank = r#""rerank":{"query_context":{"query_text":"red"}}"#;
-        let edit = |ext: &str| served(&object(&format!(r#"{{"ext":{ext}}}"#)).expect("json")).map(|(text, edit)| (text.text, edit));
-        let red = |edit| Some(("red".to_owned(), edit));
+        let edit = |ext: &str| {
+            let body = format!(r#"{{"ext":{ext}}}"#);
+            served(&object(&body).expect("json")).map(|(text, left)| (text.text, left))
+        };
+        let red = |left| Some(("red".to_owned(), left));
         assert_eq!(edit(&format!("{{ {rerank} }}")), red(Edit::Drop));
         assert_eq!(edit(&format!(r#"{{ "ubi":{{"a" : 1.0}}, {rerank} }}"#)), red(Edit::Replace(r#"{ "ubi":{"a" : 1.0} }"#.to_owned())));
         assert_eq!(edit(&format!(r#"{{{rerank},"ubi":{{}}}}"#)), red(Edit::Replace(r#"{"ubi":{}}"#.to_owned())));

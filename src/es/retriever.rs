@@ -30,6 +30,8 @@ pub struct Reranker<'a> {
     pub window: usize,
     /// The least score of a hit that stays.
     pub min_score: Option<f64>,
+    /// Where `text` stands: a JSON pointer, seen from the tree.
+    pub at: String,
     /// The retriever as it stands, its name included.
     pub whole: &'a str,
     /// What stands in its place when it is gone: its child, which takes over its filter.
@@ -116,8 +118,9 @@ fn row(name: &str) -> Option<&'static RetrieverRow> {
 /// Returns the one reranking retriever in the tree that `retriever` is; none where there are several or what it says is not plain.
 pub fn reranker(retriever: &RawValue) -> Option<Reranker<'_>> {
     let mut found = Vec::new();
-    find(retriever, &mut found, 0);
-    let [whole] = found[..] else { return None };
+    find(retriever, "", &mut found, 0);
+    let [(whole, ref at)] = found[..] else { return None };
+    let at = format!("{at}/inference_text");
     let (name, body) = only(whole)?;
     let options = json::object(body.get()).ok().filter(|_| name == RERANKER)?;
     let plain = options.entries().iter().all(|(key, _)| OF_A_RERANKER.contains(&key.as_ref()));
@@ -129,24 +132,26 @@ pub fn reranker(retriever: &RawValue) -> Option<Reranker<'_>> {
     };
     let child = filtered(options.get("retriever")?, options.get("filter"))?;
     let (field, text) = (text("field")?, text("inference_text")?);
-    plain.then(|| Reranker { field, text, window, min_score, whole: whole.get(), child })
+    plain.then(|| Reranker { field, text, window, min_score, at, whole: whole.get(), child })
 }
 
 /// Gathers the reranking retrievers of a tree, those inside others too.
-fn find<'a>(retriever: &'a RawValue, found: &mut Vec<&'a RawValue>, depth: usize) {
+fn find<'a>(retriever: &'a RawValue, at: &str, found: &mut Vec<(&'a RawValue, String)>, depth: usize) {
     let Some((name, body)) = only(retriever).filter(|_| depth < MOST_DEPTH) else { return };
     let Ok(options) = json::object(body.get()) else { return };
+    let at = format!("{at}/{name}");
     if name == RERANKER {
-        found.push(retriever);
+        found.push((retriever, at.clone()));
     }
     let own: &[(&str, Part)] = if name == RERANKER { &[("retriever", Part::Retriever)] } else { row(&name).map_or(&[], |row| row.parts) };
     for (key, part) in own {
         match (options.get(key), part) {
-            (Some(child), Part::Retriever) => find(child, found, depth + 1),
+            (Some(child), Part::Retriever) => find(child, &format!("{at}/{key}"), found, depth + 1),
             (Some(children), Part::Entries) => {
-                for entry in json::array(children.get()).unwrap_or_default() {
+                for (place, entry) in json::array(children.get()).unwrap_or_default().into_iter().enumerate() {
                     let wrapped = json::object(entry.get()).ok().and_then(|named| named.get("retriever"));
-                    find(wrapped.unwrap_or(entry), found, depth + 1);
+                    let step = if wrapped.is_some() { "/retriever" } else { "" };
+                    find(wrapped.unwrap_or(entry), &format!("{at}/{key}/{place}{step}"), found, depth + 1);
                 }
             }
             _ => {}
@@ -268,8 +273,7 @@ mod tests {
         for (tree, found, window) in trees() {
             let survey = walked(&tree);
             assert_eq!((survey.window(), survey.widens()), (window, true), "{tree}");
-            let texts: Vec<_> =
-                survey.texts().unwrap_or_else(|flaw| panic!("{flaw}: {tree}")).into_iter().map(|found| found.text).collect();
+            let texts: Vec<_> = survey.texts().unwrap_or_else(|flaw| panic!("{flaw}: {tree}")).into_iter().map(|text| text.text).collect();
             assert_eq!(texts, found, "{tree}");
         }
         for row in RETRIEVERS {
@@ -293,7 +297,7 @@ mod tests {
             ("[]".to_owned(), Flaw::Foreign),
             (format!(r#"{{"rrf":{{"retrievers":[{MATCH}],"rank_window_size":"9"}}}}"#), Flaw::Foreign),
             (format!(r#"{{"rrf":{{"retrievers":[{MATCH}],"surprise":1}}}}"#), Flaw::Foreign),
-            (format!(r#"{{"rrf":{{"retrievers":[{{"retriever":{{"unheard_of":{{}}}}}}]}}}}"#), Flaw::Foreign),
+            (r#"{"rrf":{"retrievers":[{"retriever":{"unheard_of":{}}}]}}"#.to_owned(), Flaw::Foreign),
             (format!(r#"{{"rescorer":{{"retriever":{MATCH},"rescore":{{"learning_to_rank":{{}}}}}}}}"#), Flaw::Foreign),
             (r#"{"standard":{"query":{"match":{"a":"x"}},"collapse":{"field":"b"}}}"#.to_owned(), Flaw::Foreign),
             (r#"{"standard":{"query":{"match":{"a":"x"}},"sort":["date"]}}"#.to_owned(), Flaw::Sorted),

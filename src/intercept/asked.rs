@@ -11,9 +11,12 @@ use http::{
 
 use crate::{
     body::{self, Body, Collected, collect_patiently},
+    config::Rule,
     intercept::{
+        compute::compute,
         encoding::{Coding, DecodeError},
         plan,
+        serve::{Own, Served, serve},
         widen::Widened,
     },
     rerank::Reason,
@@ -29,6 +32,8 @@ pub struct Asked {
     body: Bytes,
     /// The body without its content coding.
     pub decoded: Bytes,
+    /// What was taken out of it, because it asked the engine to rerank.
+    own: Option<Own>,
 }
 
 /// A request that was not read whole.
@@ -59,7 +64,7 @@ impl Asked {
             Err(_) => return Err(Unread::Broken),
         };
         match decode(&head.headers, &body, cap) {
-            Ok(decoded) => Ok(Self { head, body, decoded }),
+            Ok(decoded) => Ok(Self { head, body, decoded, own: None }),
             Err(reason) => left(Request::from_parts(head, body::full(body)), reason),
         }
     }
@@ -78,8 +83,22 @@ impl Asked {
             accept: self.text(ACCEPT),
             rerank_query: self.head.headers.get(RERANK_QUERY).and_then(|value| str::from_utf8(value.as_bytes()).ok()),
             template_params: None,
+            own: self.own.as_ref(),
             body: &self.decoded,
         }
+    }
+
+    /// Returns what stands for the client's search, where there is anything in it that the rule serves.
+    pub fn served(&self, rule: &Rule) -> Option<Self> {
+        let Served { instead, own } = compute(self.decoded.len(), || serve(&self.search(), rule)).flatten()?;
+        self.replaced(instead, Some(own))
+    }
+
+    /// Returns what stands for the client's request: other bytes, which are sent again too.
+    pub fn replaced(&self, instead: Widened, own: Option<Own>) -> Option<Self> {
+        let (head, body) = self.rewritten(instead)?;
+        let body = Bytes::from(body);
+        Some(Self { head, decoded: body.clone(), body, own })
     }
 
     /// Returns a header's value, where it is text.
@@ -87,13 +106,23 @@ impl Asked {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Returns the client's own request once more.
+    /// Returns the client's own request once more, or what stands for it.
     pub fn again(&self) -> Request<Body> {
         Request::from_parts(self.head.clone(), body::full(self.body.clone()))
     }
 
     /// Returns the request that goes instead, asking for a coding that both we and the client read.
     pub fn instead(&self, widened: Widened) -> Option<Request<Body>> {
+        let (mut head, body) = self.rewritten(widened)?;
+        if accepts_gzip(&head.headers) {
+            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        } else {
+            head.headers.remove(ACCEPT_ENCODING);
+        }
+        Some(Request::from_parts(head, body::full(body)))
+    }
+
+    fn rewritten(&self, widened: Widened) -> Option<(request::Parts, Vec<u8>)> {
         let mut head = self.head.clone();
         head.uri = widened.target.parse().ok()?;
         head.headers.remove(CONTENT_ENCODING);
@@ -102,12 +131,7 @@ impl Asked {
         if let Some(content_type) = widened.content_type {
             head.headers.insert(CONTENT_TYPE, content_type.parse().ok()?);
         }
-        if accepts_gzip(&head.headers) {
-            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        } else {
-            head.headers.remove(ACCEPT_ENCODING);
-        }
-        Some(Request::from_parts(head, body::full(widened.body)))
+        Some((head, widened.body))
     }
 }
 

@@ -88,7 +88,18 @@ impl Item<'_> {
         let ranked = self.rule.window;
         let page = Page { from: 0, size: usize::MAX };
         let (widening, reading, pin_subject) = (Widening::Page, Reading::Source, Vec::new());
-        let plan = SearchPlan { page, widening, fetch: ranked, ranked, query_text, reading, pin_subject, explain: false, filter_path: None };
+        let plan = SearchPlan {
+            page,
+            widening,
+            fetch: ranked,
+            ranked,
+            query_text,
+            reading,
+            pin_subject,
+            explain: false,
+            filter_path: None,
+            own: None,
+        };
         Planned { key: name_search(&self.gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: true }
     }
 

@@ -29,6 +29,7 @@ use crate::{
         item::{Item, Planned, Ranked},
         plan,
         search::{log, rebuild},
+        serve::{Own, Served, serve},
         widen::Widened,
     },
     rerank::{Outcome, Reason},
@@ -50,6 +51,8 @@ struct Part {
     headers: bool,
     path: String,
     query: String,
+    /// What was taken out of it, because it asked the engine to rerank.
+    own: Option<Own>,
 }
 
 /// A multi search on its way.
@@ -104,9 +107,11 @@ impl Multi {
             Err(Unread::Forward(request, reason)) => return self.forward(*request, reason).await,
             Err(Unread::Broken) => return respond::request_body_broken(),
         };
+        let (asked, owns) = self.served(&asked).unwrap_or((asked, Vec::new()));
         let read = || {
             let call = MultiSearch::read(&asked.decoded)?;
-            let parts = self.parts(&asked, &call)?;
+            let mut parts = self.parts(&asked, &call)?;
+            parts.iter_mut().zip(owns).for_each(|(part, own)| part.own = own);
             Ok((call, parts))
         };
         match compute(asked.decoded.len(), read).ok_or(Reason::Internal).flatten() {
@@ -118,6 +123,25 @@ impl Multi {
         }
     }
 
+    /// Returns what stands for the call, where there is an item that its rule serves, and what each of them said.
+    fn served(&self, asked: &Asked) -> Option<(Asked, Vec<Option<Own>>)> {
+        if !self.intercept.gateway.rules.iter().any(|rule| rule.serves()) {
+            return None;
+        }
+        let lines = || {
+            let call = MultiSearch::read(&asked.decoded).ok()?;
+            let parts = self.parts(asked, &call).ok()?;
+            let serve = |(item, part): (&msearch::Item<'_>, &Part)| serve(&part.search(item.body), part.rule.as_ref().ok()?);
+            let served: Vec<Option<Served>> = call.items.iter().zip(&parts).map(serve).collect();
+            let split = |one: Option<Served>| one.map_or((None, None), |one| (Some(one.instead.body), Some(one.own)));
+            let (bodies, owns): (Vec<_>, Vec<_>) = served.into_iter().map(split).unzip();
+            bodies.iter().any(Option::is_some).then(|| (call.with_bodies(&bodies), owns))
+        };
+        let (body, owns) = compute(asked.decoded.len(), lines).flatten()?;
+        let target = asked.head.uri.path_and_query()?.to_string();
+        Some((asked.replaced(Widened { target, content_type: None, body }, None)?, owns))
+    }
+
     /// Finds each item's rule.
     fn parts(&self, asked: &Asked, call: &MultiSearch<'_>) -> Result<Vec<Part>, Reason> {
         media::check_lines(asked.text(header::CONTENT_TYPE), asked.text(header::ACCEPT))?;
@@ -127,7 +151,7 @@ impl Multi {
 
     fn part(&self, asked: &Asked, item: &msearch::Item<'_>, params: &Params<'_>) -> Part {
         let gateway = &self.intercept.gateway;
-        let left = |reason, headers| Part { rule: Err(reason), headers, path: String::new(), query: String::new() };
+        let left = |reason, headers| Part { rule: Err(reason), headers, path: String::new(), query: String::new(), own: None };
         let Ok(header) = item.header(params) else { return left(Reason::Unsupported, true) };
         let named = header.index.or_else(|| self.call.index.clone());
         let index = match item.pit().filter(|_| named.is_none()).map(|pit| gateway.points.find(&pit)) {
@@ -143,7 +167,7 @@ impl Multi {
             Match::Mixed { headers } => (Err(Reason::MixedRules), headers),
         };
         let path = index.map_or("/_search".to_owned(), |index| format!("/{index}/_search"));
-        Part { rule, headers, path, query: header.query }
+        Part { rule, headers, path, query: header.query, own: None }
     }
 
     /// Plans each item that has a rule and a model; all answers together are to stay under the cap.
@@ -322,9 +346,9 @@ impl Multi {
 // === impl Part ===
 
 impl Part {
-    /// Returns the item as a search with a rule, if it has one.
-    fn item<'a>(&'a self, gateway: &'a Gateway, asked: &'a Asked, body: &'a [u8]) -> Option<Item<'a>> {
-        let search = plan::Search {
+    /// Returns the item as a search.
+    fn search<'a>(&'a self, body: &'a [u8]) -> plan::Search<'a> {
+        plan::Search {
             path: &self.path,
             query: Some(self.query.as_str()).filter(|query| !query.is_empty()),
             content_type: Some("application/json"),
@@ -332,10 +356,15 @@ impl Part {
             // A header says it of the whole call, and every item is another search.
             rerank_query: None,
             template_params: None,
+            own: self.own.as_ref(),
             body,
-        };
+        }
+    }
+
+    /// Returns the item as a search with a rule, if it has one.
+    fn item<'a>(&'a self, gateway: &'a Gateway, asked: &'a Asked, body: &'a [u8]) -> Option<Item<'a>> {
         let rule = self.rule.as_ref().ok()?;
-        Some(Item { gateway, rule, headers: &asked.head.headers, search, path: &self.path })
+        Some(Item { gateway, rule, headers: &asked.head.headers, search: self.search(body), path: &self.path })
     }
 
     fn reason(&self) -> Reason {

@@ -80,7 +80,7 @@ fn print(response: &SearchResponse<'_>, page: Page, changes: &Changes<'_>) -> St
     let arrangement = changes.arrangement;
     assert_eq!(arrangement.ranking.order().len(), response.hits.len(), "a ranking ranks all hits");
     let (text, array) = (response.text(), response.array());
-    let places: Vec<usize> = arrangement.ranking.order().iter().copied().skip(page.from).take(page.size).collect();
+    let places: Vec<usize> = arrangement.ranking.page(page.from, page.size).collect();
     let max_score = response.max_score_span().zip(response.max_score.and(arrangement.max_score).and_then(printed));
     let hits: usize = places.iter().map(|place| response.hits[*place].raw().len() + ROOM).sum();
     let mut out = String::with_capacity(text.len() - array.as_str().len() + hits);

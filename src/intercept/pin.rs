@@ -56,6 +56,8 @@ pub struct PinnedHit {
     pub presented: f64,
     /// The model's score, if it has one.
     pub rerank: Option<Score>,
+    /// Whether it was not shown.
+    pub dropped: bool,
 }
 
 /// The pins of one gateway.

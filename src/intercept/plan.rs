@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    config::{QueryFrom, Rule, Several},
+    config::{Field, QueryFrom, Rule, Several},
     es::{
         allow_list, ext,
         filter_path::{self, FilterPath},
@@ -20,6 +20,8 @@ use crate::{
     },
     rerank::Reason,
 };
+
+use super::serve::Own;
 
 pub use crate::es::{
     query_text::FoundText,
@@ -51,6 +53,8 @@ pub struct Search<'a> {
     pub rerank_query: Option<&'a str>,
     /// The parameters of the template that it was rendered from, a JSON object.
     pub template_params: Option<&'a str>,
+    /// What was taken out of it, because it asked the engine to rerank.
+    pub own: Option<&'a Own>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -65,7 +69,7 @@ pub struct Hints {
 }
 
 /// How one search is reranked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SearchPlan {
     /// The page that the client gets.
     pub page: Page,
@@ -83,6 +87,8 @@ pub struct SearchPlan {
     pub explain: bool,
     /// What the client wants to see of the answer; the engine is not told.
     pub filter_path: Option<FilterPath>,
+    /// What the search itself says of its reranking.
+    pub own: Option<Own>,
     /// Bytes that are the same for all pages of one search and differ between searches.
     pub pin_subject: Vec<u8>,
 }
@@ -105,7 +111,7 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
     survey.search(&body);
     rescore_queries.into_iter().for_each(|query| survey.aside(query));
 
-    let limits = [rescore_window, survey.window()].into_iter().flatten();
+    let limits = [rescore_window, survey.window(), search.own.and_then(|own| own.window)].into_iter().flatten();
     let window = limits.fold(rule.window.min(MAX_RESULT_WINDOW), usize::min);
     let widens = survey.widens() && said.as_ref().is_none_or(|said| said.widens);
     let widening = if widens { allow_list::widening(&request.params, &body) } else { Widening::Page };
@@ -114,7 +120,8 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
     let leaves = survey.texts()?;
     let filter_path = request.params.get("filter_path").map_or(Ok(None), FilterPath::parse)?;
     let Some(said) = said.filter(|_| is_on_allow_list(&request.params, &body)) else { return Err(Reason::Unsupported) };
-    let names = rule.fields.iter().map(|field| &field.name);
+    let fields = search.own.and_then(|own| own.fields.as_deref()).unwrap_or(&rule.fields);
+    let names = fields.iter().map(|field| &field.name);
     let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
     // A pipeline may do anything to what is added, and it could not be told from the client's own any more.
     if allow_list::has_pipeline(&request.params, &body) && adds_fields(&reading) {
@@ -125,11 +132,16 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
         return Err(Reason::Unsupported);
     }
     let explain = allow_list::explains(&request.params, &body);
-    let pin_subject = pin_subject(search.path, &request.params, &body);
-    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, explain, filter_path, pin_subject })
+    let mut pin_subject = pin_subject(search.path, &request.params, &body);
+    pin_subject.extend(search.own.map(|own| format!("\n{own:?}")).unwrap_or_default().into_bytes());
+    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, explain, filter_path, own: search.own.cloned(), pin_subject })
 }
 
-fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
+/// Returns the search's parameters and JSON.
+///
+/// # Errors
+/// [`Reason::NotJson`], or [`Reason::Unsupported`] where it is not plain.
+pub(super) fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
     media::check(search.content_type, search.accept, !search.body.is_empty())?;
     let request = Request::read(search.query, search.body)?;
     let in_url = request.params.get("source_content_type");
@@ -180,17 +192,20 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// Returns the query text by precedence: what says that it is one, where the rule says, what plugins take for one, the URL's `q`
-    /// (which replaces the body's query), the best of the `leaves` that stand in the body.
+    /// (which replaces the body's query), what a reranking retriever was to ask, the best of the `leaves` that stand in the body.
     fn text(&self, said: ext::Said, leaves: Vec<FoundText>) -> Option<FoundText> {
         let header = self.search.rerank_query.filter(|_| self.rule.trust_client);
-        let explicit = header.and_then(|text| FoundText::new(text, HEADER)).or(said.rerank);
+        let explicit = header.and_then(|text| FoundText::new(text, HEADER)).or(said.rerank).or_else(|| self.search.own?.explicit.clone());
         if let Some(text) = explicit.or_else(|| self.named()) {
             return Some(text);
         }
         if !said.typed.is_empty() {
             return settle(said.typed, self.rule.query.several);
         }
-        if self.params.get("q").is_some() { from_url(self.params, "q") } else { settle(leaves, self.rule.query.several) }
+        if self.params.get("q").is_some() {
+            return from_url(self.params, "q");
+        }
+        self.search.own.and_then(|own| own.inference.clone()).or_else(|| settle(leaves, self.rule.query.several))
     }
 
     /// Returns what stands where the rule says.
@@ -257,6 +272,16 @@ impl SearchPlan {
     /// Whether the engine is asked for anything that the client did not ask for.
     pub fn rewrites(&self) -> bool {
         self.widening == Widening::Window || self.adds_fields()
+    }
+
+    /// What the model sees of a hit.
+    pub fn fields<'a>(&'a self, rule: &'a Rule) -> &'a [Field] {
+        self.own.as_ref().and_then(|own| own.fields.as_deref()).unwrap_or(&rule.fields)
+    }
+
+    /// The least score of a hit that stays.
+    pub fn min_score(&self, rule: &Rule) -> Option<f64> {
+        self.own.as_ref().and_then(|own| own.min_score).or(rule.min_score)
     }
 
     /// Which of the ranked hits the client gets.
@@ -338,7 +363,7 @@ pub(super) mod tests {
 
     use super::{FilterPath, FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
     use crate::{
-        config::{Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
+        config::{ExtRerank, Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
         rerank::Reason,
     };
 
@@ -364,6 +389,9 @@ pub(super) mod tests {
             score: ScorePolicy::Replace,
             annotate: false,
             headers: true,
+            serve_retrievers: false,
+            ext_rerank: ExtRerank::Forward,
+            min_score: None,
         }
     }
 
@@ -376,6 +404,7 @@ pub(super) mod tests {
             accept: None,
             rerank_query: None,
             template_params: None,
+            own: None,
             body: body.as_bytes(),
         }
     }
@@ -583,9 +612,9 @@ pub(super) mod tests {
         let without = |part: &str| body.replace(&format!("{part},"), "");
         let mut rule = rule();
         rule.query.from = QueryFrom::UrlParam("preference".to_owned());
-        let mut text = |trust_client: bool, header: Option<&str>, query: &str, body: &str| {
+        let mut text = |trust_client: bool, header: Option<&str>, query: &str, json: &str| {
             rule.trust_client = trust_client;
-            let asking = Search { rerank_query: header, ..search(Some(query), body) };
+            let asking = Search { rerank_query: header, ..search(Some(query), json) };
             let text = plan(&asking, &rule, &Hints::default()).expect("reranked").query_text;
             (text.text, text.at)
         };

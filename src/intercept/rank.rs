@@ -66,7 +66,7 @@ impl Ranking<'_> {
     /// Returns the hits that the model can score, with what it sees of them; `None` for a bug of ours.
     pub fn candidates(&self) -> Option<Vec<Candidate>> {
         let Self { gateway, rule, plan, .. } = self;
-        compute(self.bytes, || candidates::select(self.window(), &rule.fields, &plan.reading, &gateway.digester))
+        compute(self.bytes, || candidates::select(self.window(), plan.fields(rule), &plan.reading, &gateway.digester))
     }
 
     /// Returns the arrangement that a pin asks for: its hits that are still there in its order, new ones behind.
@@ -77,15 +77,18 @@ impl Ranking<'_> {
         let known: HashMap<Digest128, (usize, &PinnedHit)> =
             pin.hits.iter().enumerate().map(|(position, hit)| (hit.name, (position, hit))).collect();
         // An editor's hits keep scores of their own, which are not in the pin.
-        let last = pin.hits.iter().filter(|hit| hit.rerank.is_some()).map(|hit| hit.presented).reduce(f64::min).unwrap_or(0.0);
+        let last =
+            pin.hits.iter().filter(|hit| hit.rerank.is_some() && !hit.dropped).map(|hit| hit.presented).reduce(f64::min).unwrap_or(0.0);
         let fused: Vec<Fused> = self
             .window()
             .iter()
             .enumerate()
             .filter(|(_, hit)| !candidates::is_pinned(hit.score))
             .map(|(place, hit)| match known.get(&name(&self.gateway.digester, hit)) {
-                Some((position, pinned)) => Fused { place, order: -(*position as f64), presented: pinned.presented, rerank: pinned.rerank },
-                None => Fused { place, order: f64::NEG_INFINITY, presented: last, rerank: None },
+                Some((position, pinned)) => {
+                    Fused { place, order: -(*position as f64), presented: pinned.presented, rerank: pinned.rerank, dropped: pinned.dropped }
+                }
+                None => Fused { place, order: f64::NEG_INFINITY, presented: last, rerank: None, dropped: false },
             })
             .collect();
         self.arrange(&fused)
@@ -103,7 +106,8 @@ impl Ranking<'_> {
         let candidates = self.candidates().ok_or(Reason::Internal)?;
         if candidates.is_empty() {
             let unpinned = self.window().iter().any(|hit| !candidates::is_pinned(hit.score));
-            if teaches && unpinned && matches!(plan.reading, Reading::Source) {
+            let of_rule = plan.own.as_ref().is_none_or(|own| own.fields.is_none());
+            if teaches && unpinned && of_rule && matches!(plan.reading, Reading::Source) {
                 gateway.memory.remember_to_read_fields(self.path, rule);
             }
             return Err(Reason::NoText);
@@ -129,7 +133,7 @@ impl Ranking<'_> {
         candidates: &[Candidate],
         scores: &Scores,
     ) -> Result<Scored, Reason> {
-        let Self { gateway, rule, .. } = self;
+        let Self { gateway, rule, plan, .. } = self;
         let scored: Vec<(&Candidate, Score)> =
             candidates.iter().zip(&scores.by_document).filter_map(|(candidate, score)| Some((candidate, (*score)?))).collect();
         let pair =
@@ -144,6 +148,7 @@ impl Ranking<'_> {
         };
         let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window: self.window().len() };
         let finals = fuse(&pairs, &settings).ok_or(Reason::FewHits)?;
+        let min_score = plan.min_score(rule);
         let fused: Vec<Fused> = scored
             .iter()
             .zip(&finals)
@@ -152,6 +157,7 @@ impl Ranking<'_> {
                 order: *order,
                 presented: presented(fusion, *order, *rerank),
                 rerank: Some(*rerank),
+                dropped: min_score.is_some_and(|least| f64::from(rerank.presented()) < least),
             })
             .collect();
         let outcome = Outcome::Reranked(Reranked {
@@ -160,6 +166,7 @@ impl Ranking<'_> {
             scored: fused.len(),
             cached: scores.cached,
             trust: adaptive.then_some(trust),
+            dropped: min_score.map(|_| fused.iter().filter(|hit| hit.dropped).count()),
         });
         let arrangement = self.arrange(&fused);
         let pin = Pin { outcome, hits: self.pin(&fused, &arrangement) };
@@ -174,6 +181,7 @@ impl Ranking<'_> {
             name: name(&self.gateway.digester, &window[*place]),
             presented: by_place.get(place).map_or_else(|| arrangement.scores[*place].map_or(0.0, f64::from), |hit| hit.presented),
             rerank: by_place.get(place).and_then(|hit| hit.rerank),
+            dropped: arrangement.ranking.drops(*place),
         };
         arrangement.ranking.order()[..window.len()].iter().map(shown).collect()
     }

@@ -93,6 +93,8 @@ impl Search {
             return respond::json(StatusCode::OK, &told);
         }
         let gateway = &self.intercept.gateway;
+        let served = asked.served(&self.rule);
+        let asked = served.as_ref().unwrap_or(asked);
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         match item.plan(gateway.max_inspected_body) {
             Ok(planned) => self.send(asked, item, planned, Shape::Own).await,

@@ -18,6 +18,8 @@ pub struct Fused {
     pub presented: f64,
     /// The model's score; a hit of an earlier page's window may have none.
     pub rerank: Option<Score>,
+    /// Whether it is not shown.
+    pub dropped: bool,
 }
 
 /// What the arrangement is made for.
@@ -36,15 +38,17 @@ pub struct Settings {
 /// Returns the arrangement of an answer.
 ///
 /// `engine`: every hit's first-stage score, in the engine's order. `fused`: the scored hits, in the engine's order. All
-/// other hits keep their places; equal finals keep the engine's order.
+/// other hits keep their places; equal finals keep the engine's order. Dropped hits give way to the others, and leave the last
+/// positions empty.
 pub fn arrange(engine: &[Option<f64>], fused: &[Fused], settings: &Settings) -> Arrangement {
     let mut best_first: Vec<&Fused> = fused.iter().collect();
-    best_first.sort_by(|one, other| other.order.total_cmp(&one.order));
+    best_first.sort_by(|one, other| one.dropped.cmp(&other.dropped).then(other.order.total_cmp(&one.order)));
     let mut order: Vec<usize> = (0..engine.len()).collect();
     for (slot, hit) in fused.iter().zip(&best_first) {
         order[slot.place] = hit.place;
     }
-    let ranking = Ranking::new(order).unwrap_or_else(|| Ranking::identity(engine.len()));
+    let dropped = fused.iter().filter(|hit| hit.dropped).map(|hit| hit.place);
+    let ranking = Ranking::new(order).and_then(|ranking| ranking.dropping(dropped)).unwrap_or_else(|| Ranking::identity(engine.len()));
     let (scores, max_score) = match settings.score {
         ScorePolicy::Keep => (vec![None; engine.len()], None),
         ScorePolicy::Replace => presented(engine, fused, &ranking, settings.window),
@@ -56,13 +60,13 @@ pub fn arrange(engine: &[Option<f64>], fused: &[Fused], settings: &Settings) -> 
 /// Returns each hit's new `_score` by its original place, descending in the new order, and the new `max_score`.
 fn presented(engine: &[Option<f64>], fused: &[Fused], ranking: &Ranking, window: usize) -> (Vec<Option<f32>>, Option<f32>) {
     let mut by_place: Vec<Option<f64>> = vec![None; engine.len()];
-    for hit in fused {
+    for hit in fused.iter().filter(|hit| !hit.dropped) {
         by_place[hit.place] = Some(hit.presented);
     }
     let last = ranking.order().iter().rev().find_map(|place| by_place[*place]).unwrap_or(0.0);
     let window_end = engine[..window.min(engine.len())].last().copied().flatten();
     let mut below = last;
-    for (position, place) in ranking.order().iter().enumerate().rev() {
+    for (position, place) in ranking.order().iter().enumerate().rev().filter(|(_, place)| !ranking.drops(**place)) {
         let score = match by_place[*place] {
             Some(score) => score,
             None if position >= window => last * share(engine[*place], window_end),
@@ -79,7 +83,8 @@ fn presented(engine: &[Option<f64>], fused: &[Fused], ranking: &Ranking, window:
         .map(|(score, own)| score.filter(|_| own.is_some() && !is_pinned(*own)).map(|score| score as f32))
         .collect();
     let any_pinned = engine.iter().any(|own| is_pinned(*own));
-    let max_score = scores.iter().flatten().copied().reduce(f32::max).filter(|_| !any_pinned);
+    let nothing_left = || ranking.page(0, engine.len()).next().is_none().then_some(0.0);
+    let max_score = scores.iter().flatten().copied().reduce(f32::max).or_else(nothing_left).filter(|_| !any_pinned);
     (scores, max_score)
 }
 
@@ -110,7 +115,7 @@ mod tests {
     use crate::config::ScorePolicy;
 
     fn fused(place: usize, order: f64) -> Fused {
-        Fused { place, order, presented: order.max(0.0), rerank: Score::new(order as f32, Scale::Logit).ok() }
+        Fused { place, order, presented: order.max(0.0), rerank: Score::new(order as f32, Scale::Logit).ok(), dropped: false }
     }
 
     fn settings(window: usize) -> Settings {
@@ -138,6 +143,19 @@ mod tests {
     fn a_null_score_stays_null_and_a_tail_without_scores_gets_zero() {
         let arrangement = arrange(&[None, Some(0.0), Some(0.0)], &[fused(0, 0.1), fused(1, 0.3)], &settings(2));
         assert_eq!(arrangement.scores, [None, Some(0.3), Some(0.0)]);
+    }
+
+    #[test]
+    fn dropped_hits_leave_the_last_positions_empty() {
+        let engine = [Some(5.0), Some(4.0), Some(3.0), Some(2.0), Some(1.0), Some(0.5)];
+        let gone = |place, order| Fused { dropped: true, ..fused(place, order) };
+        let arrangement = arrange(&engine, &[gone(0, 0.9), fused(1, 0.2), fused(3, 0.6), gone(4, 0.1)], &settings(5));
+        assert_eq!(arrangement.ranking.order(), [3, 1, 2, 0, 4, 5]);
+        assert_eq!(arrangement.ranking.page(0, 6).collect::<Vec<_>>(), [3, 1, 2, 5]);
+        assert_eq!((&arrangement.scores[1..4], arrangement.max_score), (&[Some(0.2), Some(0.2), Some(0.6)][..], Some(0.6)));
+        assert_eq!(arrangement.scores[5], Some(0.1), "the tail goes on from the last that is left");
+        let none = arrange(&engine[..2], &[gone(0, 0.9), gone(1, 0.8)], &settings(2));
+        assert_eq!((none.ranking.page(0, 2).count(), none.max_score), (0, Some(0.0)));
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct Reranked {
     pub cached: usize,
     /// The trust of adaptive fusion.
     pub trust: Option<f64>,
+    /// Hits whose score is below the least that was asked for; `None` where none was.
+    pub dropped: Option<usize>,
 }
 
 // === impl Reason ===
@@ -170,9 +172,10 @@ impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skipped(reason) => write!(formatter, "skipped; reason={reason}"),
-            Self::Reranked(Reranked { model, window, scored, cached, trust }) => {
+            Self::Reranked(Reranked { model, window, scored, cached, trust, dropped }) => {
                 write!(formatter, "reranked; model=\"{model}\"; window={window}; scored={scored}; cached={cached}")?;
-                trust.map_or(Ok(()), |trust| write!(formatter, "; trust={trust:.2}"))
+                trust.map_or(Ok(()), |trust| write!(formatter, "; trust={trust:.2}"))?;
+                dropped.map_or(Ok(()), |dropped| write!(formatter, "; dropped={dropped}"))
             }
         }
     }
@@ -183,7 +186,7 @@ mod tests {
     use super::{Outcome, Outcomes, Reason, Reranked};
 
     fn reranked(cached: usize) -> Outcome {
-        Outcome::Reranked(Reranked { model: "m".into(), window: 9, scored: 8, cached, trust: None })
+        Outcome::Reranked(Reranked { model: "m".into(), window: 9, scored: 8, cached, trust: None, dropped: None })
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn unknown_keys() {
         ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
@@ -390,6 +390,10 @@ fn rules() {
         ("trust = nan", "trust = nan: must be a number from 0 to 1"),
         ("score = 'drop'", "score = \"drop\": must be \"replace\" or \"keep\""),
         ("annotate = 1", "annotate = 1: must be true or false"),
+        ("trust-client = 'yes'", "trust-client = \"yes\": must be true or false"),
+        ("serve-retrievers = 1", "serve-retrievers = 1: must be true or false"),
+        ("ext-rerank = true", "ext-rerank = true: must be \"forward\" or \"serve\""),
+        ("min-score = 1.5", "min-score = 1.5: must be a number from 0 to 1"),
     ]);
 }
 

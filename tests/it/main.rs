@@ -45,6 +45,8 @@ mod remote;
 mod search;
 /// The hard rules of rewriting.
 mod search_rules;
+/// Searches that ask for the engine's own reranking, and hits that are dropped.
+mod serving;
 /// What the tests stand on.
 mod support;
 /// Searches by templates.

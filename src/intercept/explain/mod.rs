@@ -77,6 +77,8 @@ impl Intercept {
 
     /// Explains a search of `rule` that was read; its index is that of `path`.
     pub(super) async fn explain_read(&self, rule: &Rule, asked: &Asked, path: &str) -> Explanation {
+        let served = asked.served(rule);
+        let asked = served.as_ref().unwrap_or(asked);
         let mut told = self.told(&asked.head.uri.to_string(), path, asked.head.uri.query(), &asked.head.headers);
         told.tell_rule(rule);
         let item = Item { gateway: &self.gateway, rule, headers: &asked.head.headers, search: asked.search(), path };

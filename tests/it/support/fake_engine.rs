@@ -141,6 +141,9 @@ impl Asked {
             written.unwrap_or(Some(default)).ok_or_else(|| format!("[{key}] is no number"))
         };
         let (from, size) = (number("from", 0)?, number("size", 10)?);
+        if let Some(refusal) = fake_hits::refusal(&body, size) {
+            return Err(refusal.to_owned());
+        }
         Ok(Self { from, size, body, params, header: Map::new() })
     }
 

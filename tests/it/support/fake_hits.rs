@@ -6,6 +6,29 @@ use serde_json::{Map, Value, json};
 
 use super::fake_engine::{Asked, Mood, Product};
 
+/// Returns what an engine without a licence and without plugins has against a search: rerankers, and more hits than a retriever has.
+pub(crate) fn refusal(body: &Map<String, Value>, size: usize) -> Option<&'static str> {
+    let ext = body.get("ext").and_then(Value::as_object);
+    if ext.is_some_and(|ext| ext.keys().any(|key| key != "ubi")) {
+        return Some("unknown named object of [ext]");
+    }
+    body.get("retriever").and_then(|retriever| refusal_of(retriever, size))
+}
+
+fn refusal_of(value: &Value, size: usize) -> Option<&'static str> {
+    match value {
+        Value::Object(entries) => entries.iter().find_map(|(key, inner)| match key.as_str() {
+            "text_similarity_reranker" => Some("current license is non-compliant for [text_similarity_reranker]"),
+            "rrf" | "linear" | "pinned" if inner.get("rank_window_size").map_or(10, |window| window.as_u64().unwrap()) < size as u64 => {
+                Some("requires [rank_window_size] be greater than or equal to [size]")
+            }
+            _ => refusal_of(inner, size),
+        }),
+        Value::Array(values) => values.iter().find_map(|inner| refusal_of(inner, size)),
+        _ => None,
+    }
+}
+
 /// The words of a document that set it apart: `red` every third, `hat` every fifth.
 pub(crate) fn title(document: usize) -> String {
     let red = if document.is_multiple_of(3) { " red" } else { "" };
