@@ -15,7 +15,7 @@ mod pin;
 pub mod plan;
 mod rank;
 mod search;
-mod serve;
+pub mod serve;
 pub mod widen;
 
 use std::{

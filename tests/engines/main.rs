@@ -13,4 +13,5 @@ mod cranfield;
 mod demo;
 mod embedded;
 mod routes;
+mod serving;
 mod through_gateway;
