@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     json::{self, Kind, Object},
     layout::{Edit, Layout},
-    query_text::FoundText,
+    query_text::{FoundText, MOST_READ},
 };
 
 /// Steps of a `query_text_path`; a longer one finds nothing.
@@ -97,7 +97,12 @@ fn text_at<'a>(body: &Object<'a>, path: &str) -> Option<Cow<'a, str>> {
     let steps: Vec<&str> = path.split('.').collect();
     let (first, rest) = steps.split_first().filter(|_| steps.len() <= MOST_STEPS)?;
     let mut value = body.get(first)?;
+    let mut read = 0;
     for (place, step) in rest.iter().enumerate() {
+        read += value.get().len();
+        if read > MOST_READ {
+            return None;
+        }
         value = match json::kind(value) {
             Kind::Object => match json::object(value.get()).ok()?.get(step) {
                 Some(inner) => inner,

@@ -24,7 +24,7 @@ const MOST_DEPTH: usize = 64;
 /// Bytes of text in one search; more are not looked into.
 pub const MOST_TEXT: usize = 64 * 1024;
 /// Bytes of JSON read on all levels of one search together; more are not looked into.
-const MOST_READ: usize = 64 * 1024 * 1024;
+pub(super) const MOST_READ: usize = 64 * 1024 * 1024;
 
 /// Why a search with such a query is not rewritten; the last one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -243,11 +243,6 @@ impl Survey {
     /// No more than so many hits come back.
     pub(super) fn bound(&mut self, window: usize) {
         self.window = Some(self.window.map_or(window, |known| known.min(window)));
-    }
-
-    /// Takes back that first hits change with their number, where `fixed` says that the number is fixed for what was walked.
-    pub(super) fn steady(&mut self, fixed: bool, widened: bool) {
-        self.widens |= fixed && widened;
     }
 
     pub(super) fn mark(&mut self, flaw: Flaw) {

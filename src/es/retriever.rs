@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     json::{self, Kind, Object},
     query_kinds::{OF_A_RERANKER, OF_EVERY_RETRIEVER, Part, RERANKER, RETRIEVERS, RetrieverRow, Role},
-    query_text::{Flaw, Survey},
+    query_text::{Flaw, MOST_READ, Survey},
     request,
 };
 
@@ -53,16 +53,12 @@ impl Survey {
             if !options.entries().iter().all(|(key, _)| known(key)) {
                 return survey.mark(Flaw::Foreign);
             }
-            let widens = survey.widens();
             survey.retrievers += 1;
             survey.within(name, |inner| {
                 inner.parts(&options, row.parts, role);
                 inner.parts(&options, OF_EVERY_RETRIEVER, role);
             });
             survey.retrievers -= 1;
-            // It asks its children for its window, whatever the search's size is (`CompoundRetrieverBuilder`).
-            let has_window = row.parts.iter().any(|(_, part)| matches!(part, Part::Window | Part::Rescorers));
-            survey.steady(has_window, widens);
         });
     }
 
@@ -117,9 +113,12 @@ fn row(name: &str) -> Option<&'static RetrieverRow> {
 
 /// Returns the one reranking retriever in the tree that `retriever` is; none where there are several or what it says is not plain.
 pub fn reranker(retriever: &RawValue) -> Option<Reranker<'_>> {
-    let mut found = Vec::new();
-    find(retriever, "", &mut found, 0);
-    let [(whole, ref at)] = found[..] else { return None };
+    let mut finder = Finder { found: Vec::new(), read: 0 };
+    finder.find(retriever, "", 0);
+    let [(whole, ref at)] = finder.found[..] else { return None };
+    if finder.read > MOST_READ {
+        return None;
+    }
     let at = format!("{at}/inference_text");
     let (name, body) = only(whole)?;
     let options = json::object(body.get()).ok().filter(|_| name == RERANKER)?;
@@ -135,26 +134,39 @@ pub fn reranker(retriever: &RawValue) -> Option<Reranker<'_>> {
     plain.then(|| Reranker { field, text, window, min_score, at, whole: whole.get(), child })
 }
 
-/// Gathers the reranking retrievers of a tree, those inside others too.
-fn find<'a>(retriever: &'a RawValue, at: &str, found: &mut Vec<(&'a RawValue, String)>, depth: usize) {
-    let Some((name, body)) = only(retriever).filter(|_| depth < MOST_DEPTH) else { return };
-    let Ok(options) = json::object(body.get()) else { return };
-    let at = format!("{at}/{name}");
-    if name == RERANKER {
-        found.push((retriever, at.clone()));
-    }
-    let own: &[(&str, Part)] = if name == RERANKER { &[("retriever", Part::Retriever)] } else { row(&name).map_or(&[], |row| row.parts) };
-    for (key, part) in own {
-        match (options.get(key), part) {
-            (Some(child), Part::Retriever) => find(child, &format!("{at}/{key}"), found, depth + 1),
-            (Some(children), Part::Entries) => {
-                for (place, entry) in json::array(children.get()).unwrap_or_default().into_iter().enumerate() {
-                    let wrapped = json::object(entry.get()).ok().and_then(|named| named.get("retriever"));
-                    let step = if wrapped.is_some() { "/retriever" } else { "" };
-                    find(wrapped.unwrap_or(entry), &format!("{at}/{key}/{place}{step}"), found, depth + 1);
+/// Looks for reranking retrievers in a tree.
+struct Finder<'a> {
+    /// Those that were found, inside others too, with JSON pointers to what they hold.
+    found: Vec<(&'a RawValue, String)>,
+    /// Bytes read on all levels.
+    read: usize,
+}
+
+// === impl Finder ===
+
+impl<'a> Finder<'a> {
+    fn find(&mut self, retriever: &'a RawValue, at: &str, depth: usize) {
+        self.read += 2 * retriever.get().len();
+        let Some((name, body)) = only(retriever).filter(|_| depth < MOST_DEPTH && self.read <= MOST_READ) else { return };
+        let Ok(options) = json::object(body.get()) else { return };
+        let own = format!("{at}/{name}");
+        if name == RERANKER {
+            self.found.push((retriever, own.clone()));
+        }
+        let parts: &[(&str, Part)] =
+            if name == RERANKER { &[("retriever", Part::Retriever)] } else { row(&name).map_or(&[][..], |row| row.parts) };
+        for (key, part) in parts {
+            match (options.get(key), part) {
+                (Some(child), Part::Retriever) => self.find(child, &format!("{own}/{key}"), depth + 1),
+                (Some(children), Part::Entries) => {
+                    for (place, entry) in json::array(children.get()).unwrap_or_default().into_iter().enumerate() {
+                        let wrapped = json::object(entry.get()).ok().and_then(|named| named.get("retriever"));
+                        let step = if wrapped.is_some() { "/retriever" } else { "" };
+                        self.find(wrapped.unwrap_or(entry), &format!("{own}/{key}/{place}{step}"), depth + 1);
+                    }
                 }
+                _ => {}
             }
-            _ => {}
         }
     }
 }
@@ -281,12 +293,20 @@ mod tests {
         }
     }
 
+    /// A child of a retriever with a window is asked for as many hits as that says; yet its neighbours follow the search's own size
+    /// (seen on Elasticsearch 9.5.3).
     #[test]
-    fn a_window_of_its_own_fixes_what_is_asked_of_children() {
+    fn a_window_does_not_fix_what_children_look_for() {
         let semantic = r#"{"standard":{"query":{"semantic":{"field":"s","query":"x"}}}}"#;
-        assert!(!walked(semantic).widens());
-        assert!(walked(&format!(r#"{{"rrf":{{"retrievers":[{semantic}]}}}}"#)).widens());
-        assert!(!walked(r#"{"standard":{"query":{"match":{"a":"x"}},"terminate_after":9}}"#).widens());
+        let rescore = r#""rescore":{"window_size":40,"query":{"rescore_query":{"match_all":{}}}}"#;
+        for tree in [
+            semantic.to_owned(),
+            format!(r#"{{"rrf":{{"retrievers":[{semantic}]}}}}"#),
+            format!(r#"{{"rescorer":{{"retriever":{semantic},{rescore}}}}}"#),
+            r#"{"standard":{"query":{"match":{"a":"x"}},"terminate_after":9}}"#.to_owned(),
+        ] {
+            assert!(!walked(&tree).widens(), "{tree}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod pit;
 pub mod plan;
 mod rank;
 mod search;
-mod serve;
+pub mod serve;
 mod template;
 pub mod widen;
 

@@ -682,6 +682,14 @@ pub(super) mod tests {
         ] {
             assert_eq!(text(several, &texts).as_deref(), chosen, "{several:?}");
         }
+        let of_plugins = |several: Several| {
+            let mut rule = rule();
+            rule.query.several = several;
+            let body = r#"{"query":{"match":{"a":"x"}},"ext":{"ubi":{"user_query":"red"},"generative_qa_parameters":{"llm_question":"why red?"}}}"#;
+            plan(&search(None, body), &rule, &Hints::default()).map(|plan| plan.query_text.text)
+        };
+        assert_eq!([Several::Common, Several::Join].map(of_plugins), [Ok("why red?".to_owned()), Ok("red why red?".to_owned())]);
+        assert_eq!(of_plugins(Several::Bypass), Err(Reason::NoQueryText));
         assert_eq!(text(Several::Common, &["ab", "cde", "fgh"]).as_deref(), Some("cde"), "the longest, then the first");
         assert_eq!(text(Several::Bypass, &["red  shoes", "red shoes"]).as_deref(), Some("red shoes"));
     }

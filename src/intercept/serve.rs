@@ -121,7 +121,10 @@ mod tests {
     use crate::{
         config::{ExtRerank, Rule},
         es::json::object,
-        intercept::plan::{FoundText, Hints, Search, plan, tests},
+        intercept::{
+            plan::{FoundText, Hints, Search, plan, tests},
+            widen::tests::check_untouched,
+        },
     };
 
     const CHILD: &str = r#"{"standard":{"query":{"match":{"title":"x"}}}}"#;
@@ -205,7 +208,78 @@ mod tests {
         assert_ne!(found.pin_subject, else_planned.pin_subject, "another question is another search");
     }
 
+    fn any_query() -> impl Strategy<Value = String> {
+        let leaves = vec![
+            r#"{"match":{"title":{"query" :"a\u0062 ]}"}}}"#,
+            r#"{"multi_match":{"query":"red","fields":["a"]}}"#,
+            r#"{"query_string":{"query":"a:(b OR \"c d\")~2"}}"#,
+            r#"{"term":{"a":9007199254740993}}"#,
+            r#"{"knn":{"field":"v","k":5,"query_vector":[1.0,1e400]}}"#,
+            r#"{"knn":{"v":{"vector":[1]}}}"#,
+            r#"{"neural":{"v":{"query_text":"n"}}}"#,
+            r#"{"semantic":{"field":"s","query":"s"}}"#,
+            r#"{"wrapper":{"query":"eyJtYXRjaCI6eyJhIjoieCJ9fQ=="}}"#,
+            r#"{"wrapper":{"query":"%%%"}}"#,
+            r#"{"function_score":{"random_score":{}}}"#,
+            r#"{"intervals":{"a":{"any_of":{"intervals":[{"match":{"query":"i"}}]}}}}"#,
+            r#"{"unheard_of":{}}"#,
+            "{}",
+            "null",
+        ];
+        prop::sample::select(leaves).prop_map(str::to_owned).prop_recursive(5, 40, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|all| format!(r#"{{"bool":{{"must":[{}],"boost":1.0}}}}"#, all.join(" , "))),
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|all| format!(r#"{{"hybrid":{{"queries":[{}]}}}}"#, all.join(","))),
+                (inner.clone(), inner.clone())
+                    .prop_map(|(one, other)| format!(r#"{{"boosting":{{"positive":{one},"negative":{other}}}}}"#)),
+                inner.clone().prop_map(|one| format!(r#"{{"nested":{{"path":"p","query":{one}}}}}"#)),
+                inner.prop_map(|one| format!(r#"{{"rule":{{"match_criteria":{{"user_query":"r"}},"organic":{one}}}}}"#)),
+            ]
+        })
+    }
+
+    fn any_tree() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            any_query().prop_map(|query| format!(r#"{{"standard":{{"query":{query} }}}}"#)),
+            Just(r#"{"knn":{"field":"v","k":5,"num_candidates":9,"query_vector":[1]}}"#.to_owned()),
+            Just(r#"{"unheard_of":[]}"#.to_owned()),
+        ];
+        leaf.prop_recursive(5, 20, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(|all| format!(r#"{{"rrf":{{"retrievers":[ {} ],"rank_window_size":30}}}}"#, all.join(","))),
+                inner.clone().prop_map(|one| format!(r#"{{"linear":{{"retrievers":[{{"retriever":{one},"weight":2.0}}]}}}}"#)),
+                inner.clone().prop_map(|one| format!(r#"{{"pinned":{{"ids":["1"],"retriever" : {one}}}}}"#)),
+                inner.clone().prop_map(|one| format!(r#"{{"rescorer":{{"retriever":{one},"rescore":{{"window_size":20,"query":{{"rescore_query":{{"match_all":{{}}}}}}}}}}}}"#)),
+                (inner, any::<bool>()).prop_map(|(one, filtered)| reranking(&one, if filtered { r#","filter":[{"term":{"a":1.0}}]"# } else { "" })),
+            ]
+        })
+    }
+
     proptest! {
+        /// Whatever is searched for: what is served holds nothing to rerank, and what is planned is rewritten at its page and fields alone.
+        #[test]
+        fn any_search_is_served_planned_and_widened_without_harm(
+            query in prop::option::of(any_query()),
+            tree in prop::option::of(any_tree()),
+            beside in prop::sample::select(vec!["", r#","size":3,"from" : 2"#, r#","_source":false"#, r#","knn":{"field":"v"},"suggest":{"text":"s"}"#, r#","ext":{"ubi":{"user_query":"u"}}"#]),
+            serves: bool,
+        ) {
+            let entries = [query.map(|query| format!(r#""query":{query}"#)), tree.map(|tree| format!(r#" "retriever" : {tree}"#))];
+            let body = format!(r#"{{"min_score":1.0,{}"track_scores":true{beside}}}"#, entries.into_iter().flatten().map(|entry| entry + ",").collect::<String>());
+            let rule = Rule { serve_retrievers: serves, ..serving() };
+            let served = serve(&tests::search(None, &body), &rule);
+            let own = served.as_ref().map(|served| &served.own);
+            let left = served.as_ref().map_or(body.as_bytes(), |served| &served.instead.body);
+            if served.is_some() {
+                prop_assert!(serves && !String::from_utf8_lossy(left).contains("text_similarity_reranker"));
+            }
+            let asked = Search { own, body: left, ..tests::search(None, &body) };
+            if let Ok(plan) = plan(&asked, &rule, &Hints::default()) {
+                check_untouched(&asked, &plan);
+            }
+        }
+
         #[test]
         fn every_other_entry_keeps_its_bytes_and_its_place(places in Just((0..6).collect::<Vec<usize>>()).prop_shuffle(), count in 0_usize..6, space in "[ \n\t]{0,2}") {
             let tree = format!(r#""retriever":{}"#, reranking(CHILD, ""));

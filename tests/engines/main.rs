@@ -14,4 +14,5 @@ mod cranfield;
 mod demo;
 mod embedded;
 mod routes;
+mod serving;
 mod through_gateway;

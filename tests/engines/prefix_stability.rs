@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::engines::{Engine, Product, on_each};
+use crate::rig::engines::{Engine, Product, on, on_each};
 
 const NARROW: usize = 10;
 const WIDE: usize = 100;
@@ -38,6 +38,11 @@ fn opensearch(name: &'static str, query: Value) -> Kind {
     Kind { on: On::Only(Product::OpenSearch), ..kind(name, query) }
 }
 
+/// Elasticsearch alone: OpenSearch has neighbours in a plugin, and no retrievers.
+fn elasticsearch(name: &'static str, body: Value) -> Kind {
+    Kind { on: On::Only(Product::Elasticsearch), body, ..kind(name, Value::Null) }
+}
+
 fn body(name: &'static str, body: Value) -> Kind {
     Kind { body, ..kind(name, Value::Null) }
 }
@@ -68,6 +73,49 @@ fn containers_are_stable() {
 #[test]
 fn what_stands_beside_the_query_keeps_it_stable() {
     assert_stable("beside", &beside_the_query());
+}
+
+#[test]
+fn neighbours_and_retrievers_are_stable() {
+    assert_stable("retrievers", &neighbours_and_retrievers());
+}
+
+#[test]
+fn neighbours_without_a_number_are_not() {
+    on(Product::Elasticsearch, |engine| {
+        fill(engine, "unstable-neighbours", 1);
+        let seen = |search: &Value, size: usize| {
+            let mut sized = search.clone();
+            sized["size"] = size.into();
+            let answer = engine.ok("POST", "/unstable-neighbours/_search", &sized.to_string());
+            let hits = answer["hits"]["hits"].as_array().expect("hits").iter().take(NARROW);
+            (answer["hits"]["total"]["value"].clone(), hits.map(|hit| hit["_id"].clone()).collect::<Vec<_>>())
+        };
+        let query = json!({"knn":{"field":"vector","query_vector":[200,1]}});
+        let standard = json!({"standard":{"query":query}});
+        for search in [json!({"query":query}), json!({"knn":query["knn"]}), json!({"retriever":standard}), rescored(&standard)] {
+            assert_ne!(seen(&search, NARROW), seen(&search, WIDE), "{search}");
+        }
+    });
+}
+
+fn rescored(child: &Value) -> Value {
+    let rescore = json!({"window_size":WIDE,"query":{"rescore_query":{"match":{"body":"red hat"}}}});
+    json!({"retriever":{"rescorer":{"retriever":child,"rescore":rescore}}})
+}
+
+fn neighbours_and_retrievers() -> Vec<Kind> {
+    let knn = json!({"field":"vector","query_vector":[200,1],"k":150,"num_candidates":400});
+    let standard = |query: &Value| json!({"standard":{"query":query}});
+    vec![
+        elasticsearch("knn query", json!({"query":{"knn":knn}})),
+        elasticsearch("knn", json!({"knn":knn})),
+        elasticsearch("knn, twice, beside a query", json!({"query":title_match(),"knn":[knn, knn]})),
+        elasticsearch("retriever standard", json!({"retriever":standard(&title_match())})),
+        elasticsearch("retriever knn", json!({"retriever":{"knn":knn}})),
+        elasticsearch("retriever rescorer", rescored(&standard(&title_match()))),
+        kind("wrapper", json!({"wrapper":{"query":"eyJtYXRjaCI6eyJ0aXRsZSI6InJlZCB3aW50ZXIgc2hvZSJ9fQ=="}})),
+    ]
 }
 
 fn full_text_leaves() -> Vec<Kind> {
@@ -214,7 +262,12 @@ fn fill(engine: &Engine, index: &str, shards: usize) {
         Product::OpenSearch => json!({"type":"join","relations":{"whole":"part"}}),
         Product::Elasticsearch => json!({"type":"object","enabled":false}), // its join module is not among the jars
     };
+    let vector = match engine.product {
+        Product::OpenSearch => json!({"type":"float"}), // its k-NN plugin is not among the jars
+        Product::Elasticsearch => json!({"type":"dense_vector","dims":2,"similarity":"l2_norm"}),
+    };
     let properties = json!({
+        "vector":vector,
         "title":{"type":"text"},"body":{"type":"text"},"colour":{"type":"keyword"},"rank":{"type":"long"},"least":{"type":"long"},
         "day":{"type":"date"},"parts":{"type":"nested","properties":{"text":{"type":"text"}}},"relation":join,
     });
@@ -246,6 +299,7 @@ fn document(product: Product, number: usize) -> String {
     let document = json!({
         "title":words(3 + number % 2 * 2),"body":words(8 + number % 23),"colour":WORDS[number % 3],"rank":number,"least":1 + number % 2,
         "day":format!("2026-{:02}-{:02}", 1 + number % 12, 1 + number % 28),"parts":[{"text":words(2)},{"text":words(4)}],"relation":relation,
+        "vector":[number, 1],
     });
     format!("{{\"index\":{{\"_id\":\"{number}\",\"routing\":\"{parent}\"}}}}\n{document}\n")
 }
