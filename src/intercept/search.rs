@@ -26,7 +26,7 @@ use crate::{
         Intercept,
         answer::{self, Answer},
         compute::compute,
-        encoding::{Coding, DecodeError},
+        encoding::{self, Coding, DecodeError},
         narrow::present,
         pin::{Pin, Turn, name_search},
         plan::{self, Hints, SearchPlan, Widening, plan},
@@ -52,6 +52,7 @@ pub struct Search {
 struct Asked {
     head: request::Parts,
     body: Bytes,
+    coding: Coding,
     /// The body without its content coding.
     decoded: Bytes,
 }
@@ -85,8 +86,9 @@ impl Search {
             Ok(Collected::TooSlow(body)) => return self.forward(Request::from_parts(head, body), Reason::Timeout).await,
             Err(_) => return respond::request_body_broken(),
         };
-        let decoded = decode(&head.headers, &body, cap);
-        let asked = Asked { head, body, decoded: decoded.clone().unwrap_or_default() };
+        let coding = Coding::of(&head.headers);
+        let decoded = decode(coding, &body, cap);
+        let asked = Asked { head, body, coding: coding.unwrap_or(Coding::Identity), decoded: decoded.clone().unwrap_or_default() };
         match decoded.and_then(|_| self.plan(&asked)) {
             Ok(plan) => self.search(&asked, &plan).await,
             Err(reason) => self.resend(&asked, reason).await,
@@ -185,7 +187,8 @@ impl Search {
             Some(Err(NotFiltered)) => self.refused(answered, Reason::FilterPath).await,
             Some(Ok(page)) => {
                 let timing = Timing { engine: *engine, rerank: started.elapsed() };
-                self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
+                let answer = rebuild(head, coding, page, &asked.head.headers);
+                self.finish(answer, &pin.outcome, Some(timing))
             }
             None => self.refused(answered, Reason::Internal).await,
         }
@@ -307,8 +310,9 @@ impl Asked {
     }
 }
 
-fn decode(headers: &HeaderMap, body: &Bytes, cap: usize) -> Result<Bytes, Reason> {
-    let coding = Coding::of(headers).ok_or(Reason::Unsupported)?;
+/// Returns a request's body without its coding. No engine reads brotli.
+fn decode(coding: Option<Coding>, body: &Bytes, cap: usize) -> Result<Bytes, Reason> {
+    let coding = coding.filter(|coding| *coding != Coding::Brotli).ok_or(Reason::Unsupported)?;
     coding.decode(body, cap).map_err(|error| match error {
         DecodeError::Broken => Reason::NotJson,
         DecodeError::TooLarge => Reason::TooLarge,
@@ -320,39 +324,37 @@ fn widened(asked: &Asked, plan: &SearchPlan) -> Option<Request<Body>> {
     let widened = compute(asked.decoded.len(), || widen(&asked.search(), plan))?;
     let mut head = asked.head.clone();
     head.uri = widened.target.parse().ok()?;
-    head.headers.remove(CONTENT_ENCODING);
+    // All engines read the other codings, and whether this one reads Zstandard is its own to say.
+    let coding = if asked.coding == Coding::Zstd { Coding::Zstd } else { Coding::Identity };
+    let rewritten = coding.encode(widened.body)?;
+    set(&mut head.headers, CONTENT_ENCODING, coding.header());
+    let framed = !rewritten.is_empty() || head.headers.contains_key(CONTENT_LENGTH);
     head.headers.remove(TRANSFER_ENCODING);
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(widened.body.len()));
+    set(&mut head.headers, CONTENT_LENGTH, framed.then(|| HeaderValue::from(rewritten.len())));
     if let Some(content_type) = widened.content_type {
         head.headers.insert(CONTENT_TYPE, content_type.parse().ok()?);
     }
-    if accepts_gzip(&head.headers) {
-        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    } else {
-        head.headers.remove(ACCEPT_ENCODING);
-    }
-    Some(Request::from_parts(head, body::full(widened.body)))
+    let codings = encoding::asked(&head.headers);
+    set(&mut head.headers, ACCEPT_ENCODING, codings);
+    Some(Request::from_parts(head, body::full(rewritten)))
 }
 
-/// Returns the answer with another body, in the coding and the framing that it came in.
-fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>) -> Response<Body> {
-    let page = coding.encode(page);
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
+    }
+}
+
+/// Returns the answer with another body, in the framing that it came in, and in its coding where that can be done again.
+fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>, client: &HeaderMap) -> Response<Body> {
+    let outward = coding.for_answer(client);
+    let page = outward.encode(page).expect("writing to memory does not fail");
+    if outward != coding {
+        set(&mut head.headers, CONTENT_ENCODING, outward.header());
+    }
     if head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(page.len()));
     }
     Response::from_parts(head, body::uncounted(page))
-}
-
-/// Returns whether the client takes gzip (RFC 9110 §12.5.3): named, or by `*`, and not with a weight of zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let weight = |name: &str| {
-        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).find_map(|item| {
-            let mut pieces = item.split(';').map(str::trim);
-            let named = pieces.next().is_some_and(|coding| coding.eq_ignore_ascii_case(name));
-            let zero = pieces.any(|piece| piece.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0)));
-            named.then_some(!zero)
-        })
-    };
-    weight("gzip").or_else(|| weight("*")).unwrap_or(false)
 }

@@ -2,12 +2,10 @@
 //! and how to refuse. It finds every document for every query, in an order that the test sets.
 
 use std::{
-    io::Read,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use flate2::read::GzDecoder;
 use podium::es::allow_list::BODY;
 use serde_json::{Map, Value};
 
@@ -52,6 +50,8 @@ pub(crate) struct Mood {
     pub(crate) score: fn(usize) -> String,
     /// Whether documents have kept their `_source`.
     pub(crate) keeps_source: bool,
+    /// The coding of all answers; `None`: gzip where the client takes it.
+    pub(crate) answers_in: Option<&'static str>,
     /// Looks at every search and says what goes wrong with it.
     pub(crate) trouble: Arc<Watch>,
 }
@@ -123,12 +123,15 @@ impl FakeEngine {
 
 impl Asked {
     /// The search's page and settings; what is wrong with it otherwise.
-    fn read(seen: &Seen) -> Result<Self, String> {
+    fn read(seen: &Seen, product: Product) -> Result<Self, String> {
         let target = seen.line().split(' ').nth(1).unwrap();
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let params: Vec<_> = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
         let params: Vec<_> = params.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let bytes = fake_wire::body(seen);
+        if seen.header("content-encoding") == Some("zstd") && product == Product::Elasticsearch {
+            return Err("Unexpected character".into());
+        }
         let body: Value =
             if bytes.is_empty() { Map::new().into() } else { serde_json::from_slice(&bytes).map_err(|error| error.to_string())? };
         let Value::Object(body) = body else { return Err("not an object".into()) };
@@ -160,7 +163,14 @@ impl Asked {
 impl Mood {
     /// The usual one.
     pub(crate) fn of(product: Product, documents: usize) -> Self {
-        Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, trouble: Arc::new(|_| None) }
+        Self {
+            product,
+            order: (0..documents).collect(),
+            score: descending,
+            keeps_source: true,
+            answers_in: None,
+            trouble: Arc::new(|_| None),
+        }
     }
 
     fn trouble_of(&self, asked: &Asked) -> Option<Trouble> {
@@ -170,7 +180,7 @@ impl Mood {
 }
 
 fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
-    let wire = fake_wire::Wire { product: mood.product, seen };
+    let wire = fake_wire::Wire { product: mood.product, seen, coding: mood.answers_in };
     let path = seen.line().split([' ', '?']).nth(1).unwrap();
     if !path.trim_end_matches('/').ends_with("/_search") {
         return wire.answer(200, br#"{"acknowledged":true,"of":"something else"}"#);
@@ -179,7 +189,7 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         let reason = Value::from(reason);
         wire.answer(status, format!(r#"{{"error":{{"type":"fake","reason":{reason}}},"status":{status}}}"#).as_bytes())
     };
-    let asked = match Asked::read(seen) {
+    let asked = match Asked::read(seen, mood.product) {
         Ok(asked) if asked.from + asked.size > 10_000 => return error(400, "Result window is too large"),
         Ok(asked) => asked,
         Err(reason) => return error(400, &reason),
@@ -201,11 +211,4 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         Some(Trouble::Text(text)) => wire.answer(200, text.as_bytes()),
         Some(Trouble::Bulk(bytes)) => wire.answer(200, format!(r#"{{"bulk":"{}",{}"#, "x".repeat(bytes), &page[1..]).as_bytes()),
     }
-}
-
-/// Undoes gzip.
-pub(crate) fn gunzip(bytes: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
-    plain
 }
