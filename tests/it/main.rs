@@ -23,6 +23,8 @@ mod cross_encoder;
 mod demo;
 /// Who may depend on what.
 mod dependency_rules;
+/// What documents say about tests.
+mod documents;
 /// Bodies that travel compressed.
 mod encodings;
 /// Models that are late, broken, absent or overloaded.
