@@ -14,7 +14,7 @@ use crate::{
     config::Rule,
     intercept::{
         compute::compute,
-        encoding::{Coding, DecodeError},
+        encoding::{self, Coding, DecodeError},
         plan,
         serve::{Own, Served, serve},
         widen::Widened,
@@ -30,6 +30,7 @@ pub struct Asked {
     /// Method, target and headers.
     pub head: request::Parts,
     body: Bytes,
+    coding: Coding,
     /// The body without its content coding.
     pub decoded: Bytes,
     /// What was taken out of it, because it asked the engine to rerank.
@@ -63,8 +64,9 @@ impl Asked {
             Ok(Collected::TooSlow(body)) => return left(Request::from_parts(head, body), Reason::Timeout),
             Err(_) => return Err(Unread::Broken),
         };
-        match decode(&head.headers, &body, cap) {
-            Ok(decoded) => Ok(Self { head, body, decoded, own: None }),
+        let coding = Coding::of(&head.headers);
+        match decode(coding, &body, cap) {
+            Ok(decoded) => Ok(Self { head, body, coding: coding.unwrap_or(Coding::Identity), decoded, own: None }),
             Err(reason) => left(Request::from_parts(head, body::full(body)), reason),
         }
     }
@@ -96,9 +98,9 @@ impl Asked {
 
     /// Returns what stands for the client's request: other bytes, which are sent again too.
     pub fn replaced(&self, instead: Widened, own: Option<Own>) -> Option<Self> {
+        let decoded = Bytes::from(instead.body.clone());
         let (head, body) = self.rewritten(instead)?;
-        let body = Bytes::from(body);
-        Some(Self { head, decoded: body.clone(), body, own })
+        Some(Self { head, body, coding: self.coding_again(), decoded, own })
     }
 
     /// Returns a header's value, where it is text.
@@ -114,45 +116,45 @@ impl Asked {
     /// Returns the request that goes instead, asking for a coding that both we and the client read.
     pub fn instead(&self, widened: Widened) -> Option<Request<Body>> {
         let (mut head, body) = self.rewritten(widened)?;
-        if accepts_gzip(&head.headers) {
-            head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        } else {
-            head.headers.remove(ACCEPT_ENCODING);
-        }
+        let codings = encoding::asked(&head.headers);
+        set(&mut head.headers, ACCEPT_ENCODING, codings);
         Some(Request::from_parts(head, body::full(body)))
     }
 
-    fn rewritten(&self, widened: Widened) -> Option<(request::Parts, Vec<u8>)> {
+    fn rewritten(&self, widened: Widened) -> Option<(request::Parts, Bytes)> {
         let mut head = self.head.clone();
         head.uri = widened.target.parse().ok()?;
-        head.headers.remove(CONTENT_ENCODING);
+        let coding = self.coding_again();
+        let rewritten = coding.encode(widened.body)?;
+        set(&mut head.headers, CONTENT_ENCODING, coding.header());
+        let framed = !rewritten.is_empty() || head.headers.contains_key(CONTENT_LENGTH);
         head.headers.remove(TRANSFER_ENCODING);
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(widened.body.len()));
+        set(&mut head.headers, CONTENT_LENGTH, framed.then(|| HeaderValue::from(rewritten.len())));
         if let Some(content_type) = widened.content_type {
             head.headers.insert(CONTENT_TYPE, content_type.parse().ok()?);
         }
-        Some((head, widened.body))
+        Some((head, rewritten))
+    }
+
+    /// All engines read the other codings, and whether this one reads Zstandard is its own to say.
+    fn coding_again(&self) -> Coding {
+        if self.coding == Coding::Zstd { Coding::Zstd } else { Coding::Identity }
     }
 }
 
-fn decode(headers: &HeaderMap, body: &Bytes, cap: usize) -> Result<Bytes, Reason> {
-    let coding = Coding::of(headers).ok_or(Reason::Unsupported)?;
+/// Returns a request's body without its coding. No engine reads brotli.
+fn decode(coding: Option<Coding>, body: &Bytes, cap: usize) -> Result<Bytes, Reason> {
+    let coding = coding.filter(|coding| *coding != Coding::Brotli).ok_or(Reason::Unsupported)?;
     coding.decode(body, cap).map_err(|error| match error {
         DecodeError::Broken => Reason::NotJson,
         DecodeError::TooLarge => Reason::TooLarge,
     })
 }
 
-/// Returns whether the client takes gzip (RFC 9110 §12.5.3): named, or by `*`, and not with a weight of zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let weight = |name: &str| {
-        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).find_map(|item| {
-            let mut pieces = item.split(';').map(str::trim);
-            let named = pieces.next().is_some_and(|coding| coding.eq_ignore_ascii_case(name));
-            let zero = pieces.any(|piece| piece.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0)));
-            named.then_some(!zero)
-        })
-    };
-    weight("gzip").or_else(|| weight("*")).unwrap_or(false)
+/// Sets a header, or takes it out.
+pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
+    }
 }

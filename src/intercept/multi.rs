@@ -236,7 +236,7 @@ impl Multi {
         match compute(texts.iter().map(|text| text.len()).sum(), || answer.with(replaced)) {
             Some(body) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
-                self.tell(flight, rebuild(head, coding, body), &outcomes, Some(timing))
+                self.tell(flight, rebuild(head, coding, body, &flight.asked.head.headers), &outcomes, Some(timing))
             }
             None => self.refused(flight, Reason::Internal).await,
         }

@@ -527,7 +527,7 @@ pub(super) mod tests {
         for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "verbose_pipeline", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
-        for name in ["index=a", "verbose_pipeline=true", "stored_fields=_none_", "v"] {
+        for name in ["index=a", "force_synthetic_source=true", "verbose_pipeline=true", "stored_fields=_none_", "v"] {
             assert_eq!(with_match(name, "").err(), Some(Reason::Unsupported), "{name}");
         }
         assert_eq!(planned("", r#""query":{"match_all":{}}"#).err(), Some(Reason::NoQueryText));

@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderName, Request, Response, StatusCode, header::CONTENT_LENGTH, response};
+use http::{
+    HeaderMap, HeaderName, Request, Response, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    response,
+};
 use rerank_plugin::Deadline;
 use tracing::{debug, info, warn};
 
@@ -16,7 +20,7 @@ use crate::{
     intercept::{
         Intercept,
         answer::{self, Answer},
-        asked::{Asked, Unread},
+        asked::{Asked, Unread, set},
         compute::compute,
         encoding::Coding,
         explain,
@@ -151,7 +155,7 @@ impl Search {
             Ok(ranked) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
                 let page = shape.finish(ranked.page, &head);
-                self.finish(rebuild(head, coding, page), &ranked.outcome, Some(timing))
+                self.finish(rebuild(head, coding, page, &flight.asked.head.headers), &ranked.outcome, Some(timing))
             }
             Err(reason) => self.refused(flight, reason).await,
         }
@@ -240,9 +244,13 @@ pub(super) fn log(rule: &Rule, outcome: &Outcome) {
     }
 }
 
-/// Returns the answer with another body, in the coding and the framing that it came in.
-pub(super) fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>) -> Response<Body> {
-    let page = coding.encode(page);
+/// Returns the answer with another body, in the framing that it came in, and in its coding where that can be done again.
+pub(super) fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>, client: &HeaderMap) -> Response<Body> {
+    let outward = coding.for_answer(client);
+    let page = outward.encode(page).expect("writing to memory does not fail");
+    if outward != coding {
+        set(&mut head.headers, CONTENT_ENCODING, outward.header());
+    }
     if head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, page.len().into());
     }

@@ -227,6 +227,25 @@ fn beside_the_query() -> Vec<Kind> {
         body("all hits counted", json!({"query":title_match(),"track_total_hits":true})),
         body("timeout", json!({"query":title_match(),"timeout":"10s"})),
         body("no query", json!({})),
+        body("collapse", json!({"query":title_match(),"collapse":{"field":"group"}})),
+        body("named queries", json!({"query":{"match":{"title":{"query":"red winter shoe","_name":"n"}}},"stats":["g"]})),
+        body("fields of all kinds", json!({"query":title_match(),"fields":["title"],"docvalue_fields":["rank"],"stored_fields":["day"]})),
+        parameters("named queries with scores", "include_named_queries_score=true&stats=g&track_scores=true"),
+        parameters("fields in the URL", "docvalue_fields=rank&stored_fields=day&version=true&seq_no_primary_term=true"),
+        parameters("suggest in the URL", "suggest_field=title&suggest_text=shoo&suggest_mode=always&suggest_size=2"),
+        parameters("sort in the URL", "sort=_score:desc"),
+        Kind {
+            on: On::Only(Product::Elasticsearch),
+            ..body("runtime_mappings", json!({"query":title_match(),"runtime_mappings":{"least":{"type":"keyword"}}}))
+        },
+        Kind {
+            on: On::Only(Product::OpenSearch),
+            ..body(
+                "derived",
+                json!({"query":{"bool":{"must":title_match(),"should":{"term":{"odd":"yes"}}}},
+                "derived":{"odd":{"type":"keyword","script":{"source":"emit(doc['rank'].value % 2 == 1 ? 'yes' : 'no')"}}}}),
+            )
+        },
     ]
 }
 
@@ -268,7 +287,7 @@ fn fill(engine: &Engine, index: &str, shards: usize) {
     };
     let properties = json!({
         "vector":vector,
-        "title":{"type":"text"},"body":{"type":"text"},"colour":{"type":"keyword"},"rank":{"type":"long"},"least":{"type":"long"},
+        "title":{"type":"text"},"body":{"type":"text"},"colour":{"type":"keyword"},"rank":{"type":"long"},"group":{"type":"long"},"least":{"type":"long"},
         "day":{"type":"date"},"parts":{"type":"nested","properties":{"text":{"type":"text"}}},"relation":join,
     });
     let settings = json!({"number_of_shards":shards,"number_of_replicas":0});
@@ -297,7 +316,7 @@ fn document(product: Product, number: usize) -> String {
         (Product::OpenSearch, false) => json!({"name":"part","parent":parent.to_string()}),
     };
     let document = json!({
-        "title":words(3 + number % 2 * 2),"body":words(8 + number % 23),"colour":WORDS[number % 3],"rank":number,"least":1 + number % 2,
+        "title":words(3 + number % 2 * 2),"body":words(8 + number % 23),"colour":WORDS[number % 3],"rank":number,"group":number % 40,"least":1 + number % 2,
         "day":format!("2026-{:02}-{:02}", 1 + number % 12, 1 + number % 28),"parts":[{"text":words(2)},{"text":words(4)}],"relation":relation,
         "vector":[number, 1],
     });

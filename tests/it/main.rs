@@ -25,6 +25,10 @@ mod cross_encoder;
 mod demo;
 /// Who may depend on what.
 mod dependency_rules;
+/// What documents say about tests.
+mod documents;
+/// Bodies that travel compressed.
+mod encodings;
 /// Searches that are explained instead of answered.
 mod explain;
 /// Models that are late, broken, absent or overloaded.

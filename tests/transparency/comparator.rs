@@ -405,7 +405,7 @@ impl Answer {
         let mut headers: Vec<(String, String)> = names.collect();
         headers.sort();
         let body = match reply.header("content-encoding") {
-            "gzip" => crate::support::fake_engine::gunzip(&reply.body),
+            "gzip" => crate::support::codings::unpack("gzip", &reply.body).expect("gzip"),
             _ => reply.body.clone(),
         };
         Self { status: reply.status, headers, body, length: if reply.broken { usize::MAX } else { reply.body.len() } }

@@ -2,12 +2,10 @@
 //! and how to refuse. It finds every document for every query, in an order that the test sets.
 
 use std::{
-    io::Read,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use flate2::read::GzDecoder;
 use podium::es::allow_list::BODY;
 use serde_json::{Map, Value};
 
@@ -54,6 +52,8 @@ pub(crate) struct Mood {
     pub(crate) keeps_source: bool,
     /// Whether it renders templates for everybody; if not, only in searches.
     pub(crate) renders: bool,
+    /// The coding of all answers; `None`: gzip where the client takes it.
+    pub(crate) answers_in: Option<&'static str>,
     /// Looks at every search and says what goes wrong with it.
     pub(crate) trouble: Arc<Watch>,
 }
@@ -163,7 +163,15 @@ impl Asked {
 impl Mood {
     /// The usual one.
     pub(crate) fn of(product: Product, documents: usize) -> Self {
-        Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, renders: true, trouble: Arc::new(|_| None) }
+        Self {
+            product,
+            order: (0..documents).collect(),
+            score: descending,
+            keeps_source: true,
+            renders: true,
+            answers_in: None,
+            trouble: Arc::new(|_| None),
+        }
     }
 
     pub(super) fn trouble_of(&self, asked: &Asked) -> Option<Trouble> {
@@ -181,7 +189,7 @@ pub(super) fn params(seen: &Seen) -> Vec<(String, String)> {
 }
 
 fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
-    let wire = fake_wire::Wire { product: mood.product, seen };
+    let wire = fake_wire::Wire { product: mood.product, seen, coding: mood.answers_in };
     let path = seen.line().split([' ', '?']).nth(1).unwrap();
     if let Some(acts) = fake_routes::answer(mood, number, &wire, path) {
         return acts;
@@ -193,6 +201,9 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         let reason = Value::from(reason);
         wire.answer(status, format!(r#"{{"error":{{"type":"fake","reason":{reason}}},"status":{status}}}"#).as_bytes())
     };
+    if seen.header("content-encoding") == Some("zstd") && mood.product == Product::Elasticsearch {
+        return error(400, "Unexpected character");
+    }
     let asked = match Asked::read(params(seen), &fake_wire::body(seen)) {
         Ok(asked) if asked.from.saturating_add(asked.size) > 10_000 => return error(400, "Result window is too large"),
         Ok(asked) => asked,
@@ -216,11 +227,4 @@ pub(super) fn without_a_shard(mood: &Mood, asked: &Asked, number: usize) -> Stri
     let fewer = Mood { order, trouble: Arc::clone(&mood.trouble), ..*mood };
     let page = fake_hits::page(&fewer, asked, number);
     page.replace(r#""failed":0"#, r#""failed":1"#).replace(r#""failed" : 0"#, r#""failed" : 1"#)
-}
-
-/// Undoes gzip.
-pub(crate) fn gunzip(bytes: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
-    plain
 }

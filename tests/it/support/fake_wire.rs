@@ -1,10 +1,7 @@
 //! How the fake engine's answers travel: heads, codings and framings of both products.
 
-use std::io::{Read, Write};
-
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-
 use super::{
+    codings::{pack, unpack},
     fake_engine::Product,
     fake_upstream::{Act, Seen},
 };
@@ -13,18 +10,16 @@ use super::{
 pub(crate) struct Wire<'a> {
     pub(crate) product: Product,
     pub(crate) seen: &'a Seen,
+    /// The coding of the answer; `None`: gzip where the client takes it.
+    pub(crate) coding: Option<&'static str>,
 }
 
 /// Returns a request's body without its framing and coding.
 pub(crate) fn body(seen: &Seen) -> Vec<u8> {
     let plain = if seen.header("transfer-encoding").is_some() { unchunked(&seen.body) } else { seen.body.clone() };
-    if seen.header("content-encoding") != Some("gzip") {
-        return plain;
-    }
-    let mut unpacked = Vec::new();
-    // What is not gzip is no JSON either.
-    let unpacks = GzDecoder::new(plain.as_slice()).read_to_end(&mut unpacked).is_ok();
-    if unpacks { unpacked } else { b"broken".to_vec() }
+    // Engines read these codings, and take a body in any other for plain text. What is not in its coding is no JSON either.
+    let coding = seen.header("content-encoding").filter(|coding| ["gzip", "deflate", "zstd"].contains(coding));
+    coding.map_or(Some(plain.clone()), |coding| unpack(coding, &plain)).unwrap_or_else(|| b"broken".to_vec())
 }
 
 fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
@@ -70,23 +65,18 @@ impl Wire<'_> {
     }
 
     fn message(&self, status: u16, json: &[u8]) -> (String, Vec<u8>) {
-        let gzips = self.seen.header("accept-encoding").is_some_and(|codings| codings.contains("gzip"));
+        let asked = self.seen.header("accept-encoding").filter(|codings| codings.contains("gzip")).map(|_| "gzip");
+        let coding = self.coding.or(asked);
         let vendor = self.seen.header("accept").filter(|accept| accept.contains("vnd."));
         let (name, media_type) = match self.product {
             Product::OpenSearch => ("X-OpenSearch-Version: OpenSearch/3.8.0 (opensearch)", "application/json; charset=UTF-8"),
             Product::Elasticsearch => ("X-elastic-product: Elasticsearch", vendor.unwrap_or("application/json")),
         };
         let echoed = self.seen.header("x-opaque-id").map_or(String::new(), |id| format!("X-Opaque-Id: {id}\r\n"));
-        let coding = if gzips { "content-encoding: gzip\r\n" } else { "" };
+        let coded = coding.map_or_else(String::new, |coding| format!("content-encoding: {coding}\r\n"));
         let warning = "Warning: 299 Fake \"mind the gap\"\r\n";
-        let head = format!("HTTP/1.1 {status} As Told\r\n{name}\r\ncontent-type: {media_type}\r\n{warning}{echoed}{coding}");
-        let body = if gzips {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(json).unwrap();
-            encoder.finish().unwrap()
-        } else {
-            json.to_vec()
-        };
+        let head = format!("HTTP/1.1 {status} As Told\r\n{name}\r\ncontent-type: {media_type}\r\n{warning}{echoed}{coded}");
+        let body = pack(coding.unwrap_or("identity"), json);
         (head, body)
     }
 }

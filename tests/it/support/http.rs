@@ -9,7 +9,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{fake_engine::gunzip, soon};
+use super::{codings::unpack, soon};
 
 /// A request that can be sent to the gateway and to the engine alike.
 #[derive(Clone, Debug)]
@@ -109,7 +109,6 @@ impl Reply {
 
     /// The body without its coding.
     pub(crate) fn text(&self) -> String {
-        let plain = if self.header("content-encoding") == "gzip" { gunzip(&self.body) } else { self.body.clone() };
-        String::from_utf8(plain).unwrap()
+        String::from_utf8(unpack(self.header("content-encoding"), &self.body).unwrap()).unwrap()
     }
 }

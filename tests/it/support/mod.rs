@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod app;
 pub(crate) mod client;
+pub(crate) mod codings;
 pub(crate) mod fake_engine;
 pub(crate) mod fake_hits;
 pub(crate) mod fake_models;

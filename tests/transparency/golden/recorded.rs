@@ -49,7 +49,7 @@ pub(super) fn answer(recordings: &[Recorded], seen: &Seen) -> Vec<Act> {
         Some(asked) => recorded.page(own, asked.from, asked.size),
         None => recorded.pair.answer.clone(),
     };
-    Wire { product: PRODUCTS[number % PRODUCTS.len()], seen }.answer(200, text.as_bytes())
+    Wire { product: PRODUCTS[number % PRODUCTS.len()], seen, coding: None }.answer(200, text.as_bytes())
 }
 
 // === impl PageAsked ===
