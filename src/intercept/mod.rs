@@ -16,6 +16,7 @@ mod pin;
 mod pit;
 pub mod plan;
 mod rank;
+mod render;
 mod search;
 mod template;
 pub mod widen;
