@@ -4,6 +4,7 @@
 
 pub mod allow_list;
 pub mod ext;
+pub mod filter_path;
 pub mod hit;
 pub mod json;
 pub(crate) mod layout;

@@ -9,11 +9,15 @@ use tokio::time;
 
 use crate::{
     config::Rule,
-    es::{hit::Hit, response::SearchResponse},
+    es::{
+        filter_path::{Empty, NotFiltered},
+        hit::Hit,
+        response::SearchResponse,
+    },
     intercept::{
         Gateway,
         compute::compute,
-        narrow::narrow,
+        narrow::present,
         pin::{Pin, Turn, name_search},
         plan::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan},
         rank::Ranking,
@@ -84,7 +88,7 @@ impl Item<'_> {
         let ranked = self.rule.window;
         let page = Page { from: 0, size: usize::MAX };
         let (widening, reading, pin_subject) = (Widening::Page, Reading::Source, Vec::new());
-        let plan = SearchPlan { page, widening, fetch: ranked, ranked, query_text, reading, pin_subject };
+        let plan = SearchPlan { page, widening, fetch: ranked, ranked, query_text, reading, pin_subject, explain: false, filter_path: None };
         Planned { key: name_search(&self.gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: true }
     }
 
@@ -99,9 +103,19 @@ impl Item<'_> {
         compute(self.search.body.len(), || widen(&self.search, &planned.plan))
     }
 
-    /// Arranges the answer's hits as an earlier page of the search, or by the model, and cuts the page; `None` for a bug of ours.
-    /// `bytes` is how large the answer is.
-    pub async fn rank(&self, planned: &Planned, response: &SearchResponse<'_>, bytes: usize, deadline: Deadline) -> Option<Ranked> {
+    /// Arranges the answer's hits as an earlier page of the search, or by the model, and cuts the page.
+    ///
+    /// `bytes` is how large the answer is, `empty` the engine's way with `filter_path`.
+    ///
+    /// # Errors
+    /// Why the answer is of no use: the client's `filter_path` cannot be applied to it, or a bug of ours.
+    pub async fn rank(
+        &self,
+        planned: &Planned,
+        response: &SearchResponse<'_>,
+        (bytes, empty): (usize, Empty),
+        deadline: Deadline,
+    ) -> Result<Ranked, Reason> {
         let plan = &planned.plan;
         let Self { gateway, rule, path, .. } = *self;
         let ranking = Ranking { gateway, rule, plan, path, response, bytes };
@@ -112,9 +126,10 @@ impl Item<'_> {
         };
         let page = || {
             let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
-            narrow(response, plan.cut(), &plan.reading, &arrangement)
+            present(response, plan, rule, &arrangement, empty)
         };
-        compute(bytes, page).map(|page| Ranked { page, outcome: pin.outcome.clone() })
+        let page = compute(bytes, page).ok_or(Reason::Internal)?.map_err(|NotFiltered| Reason::FilterPath)?;
+        Ok(Ranked { page, outcome: pin.outcome.clone() })
     }
 
     /// Returns what an earlier page, or a like search at the same time, said of these hits; if none, what the model says.

@@ -96,7 +96,8 @@ impl Memory {
         self.rendered.insert(name, text);
     }
 
-    fn trust(&self, path: &str, rule: &Rule) -> f64 {
+    /// Returns the trust that the model has on this path.
+    pub fn trust(&self, path: &str, rule: &Rule) -> f64 {
         self.trust.get(&self.trust_key(path, rule)).unwrap_or_default().value()
     }
 

@@ -8,6 +8,7 @@ mod asked;
 mod compute;
 mod encoding;
 mod everywhere;
+pub mod explain;
 mod item;
 mod memory;
 mod multi;

@@ -12,19 +12,22 @@ use tracing::{debug, info, warn};
 use crate::{
     body::{self, Body, Collected, collect_capped},
     config::Rule,
-    es::{response::SearchResponse, template},
+    es::{filter_path::Empty, response::SearchResponse, template},
     intercept::{
         Intercept,
         answer::{self, Answer},
         asked::{Asked, Unread},
         compute::compute,
         encoding::Coding,
+        explain,
         item::{Item, Planned},
     },
     rerank::{Outcome, Reason},
     respond::{self, Timing},
 };
 
+/// Elasticsearch's answers have it, OpenSearch's do not.
+const ELASTIC_PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
 /// OpenSearch's answers have it.
 const OPENSEARCH: HeaderName = HeaderName::from_static("x-opensearch-version");
 
@@ -85,6 +88,10 @@ impl Search {
 
     /// Answers a search that was read; its index is remembered by `path`.
     pub async fn take(&self, asked: &Asked, path: &str) -> Response<Body> {
+        if explain::is_wanted(&asked.head.headers, &self.rule) {
+            let told = Box::pin(self.intercept.explain_read(&self.rule, asked, path)).await;
+            return respond::json(StatusCode::OK, &told);
+        }
         let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         match item.plan(gateway.max_inspected_body) {
@@ -137,13 +144,14 @@ impl Search {
         }
         let started = Instant::now();
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
-        match item.rank(planned, &response, bytes, Deadline::after(budget)).await {
-            Some(ranked) => {
+        let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
+        match item.rank(planned, &response, (bytes, empty), Deadline::after(budget)).await {
+            Ok(ranked) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
                 let page = shape.finish(ranked.page, &head);
                 self.finish(rebuild(head, coding, page), &ranked.outcome, Some(timing))
             }
-            None => self.refused(flight, Reason::Internal).await,
+            Err(reason) => self.refused(flight, reason).await,
         }
     }
 

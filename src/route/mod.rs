@@ -10,8 +10,10 @@ use percent_encoding::percent_decode_str;
 use crate::config::Rule;
 
 mod rules;
+mod why;
 
 pub use rules::{Match, find};
+pub use why::{Expression, PassedOver, why};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -80,6 +82,11 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderM
         (Verb::Pit | Verb::PitSearch | Verb::AllPits, None) if method == Method::DELETE => Route::ClosePit,
         _ => Route::Passthrough,
     }
+}
+
+/// Returns the decoded index expressions of a path, `*` where it has none.
+pub fn index_of(path: &str) -> Cow<'_, str> {
+    divide(path).and_then(|(index, _)| index).unwrap_or(Cow::Borrowed("*"))
 }
 
 /// Returns the decoded index part of a path, if it has one, and what stands behind it; none for paths that are of no interest.

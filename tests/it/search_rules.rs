@@ -246,7 +246,7 @@ async fn rule_7_what_is_not_on_the_list_is_forwarded() {
         ("unheard-of=1", "", "unsupported"),
         ("", r#""track_total_hits":"true""#, "unsupported"),
         ("", r#""version":1"#, "unsupported"),
-        ("filter_path=hits.hits", "", "unsupported"),
+        ("filter_path=hits..hits", "", "filter-path"),
         ("", r#""sort":["price"]"#, "sorted"),
         ("sort=price:asc", "", "sorted"),
         ("scroll=1m", "", "cursor"),
