@@ -68,7 +68,7 @@ const URL: &[(&str, bool)] = &[
 ];
 
 /// The body of a multi search.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MultiSearch<'a> {
     /// Its searches in their order.
     pub items: Vec<Item<'a>>,

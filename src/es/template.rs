@@ -109,15 +109,22 @@ impl<'a> Template<'a> {
         if sources + ids == 1 { Ok(template) } else { Err(Unreadable::NotPlain) }
     }
 
-    /// Returns the search that engines make of the rendered text, where that is one object.
-    pub fn search(&self, text: &str) -> Option<String> {
+    /// Returns the search that engines make of the rendered text, on one line, where that is one object.
+    ///
+    /// # Errors
+    /// [`Unreadable::NotPlain`] where the text names a point in time: then its path does not say what is searched.
+    pub fn search(&self, text: &str) -> Option<Result<String, Unreadable>> {
         let layout = Layout::of_object(text).ok()?;
         let edits: Vec<Edit> =
             layout.items().iter().map(|item| if FLAGS.contains(&item.key.as_ref()) { Edit::Drop } else { Edit::Keep }).collect();
         let appended: Vec<String> = self.flags.iter().map(|flag| format!("\"{flag}\":true")).collect();
         let mut out = String::with_capacity(text.len() + 32);
         layout.write(&edits, Some(appended.join(",")).filter(|appended| !appended.is_empty()).as_deref(), &mut out);
-        Some(out)
+        if layout.items().iter().any(|item| item.key == "pit") {
+            return Some(Err(Unreadable::NotPlain));
+        }
+        // No string of JSON holds a bare line feed: all that are there are white space.
+        Some(Ok(out.replace(['\n', '\r'], " ")))
     }
 
     /// Whether the body says anything of the search but its text.
@@ -164,13 +171,19 @@ mod tests {
 
     #[test]
     fn the_bodys_flags_take_the_place_of_the_texts() {
-        let search = |body: &str, text: &str| Template::read(body.as_bytes()).expect("a template").search(text);
+        let search = |body: &str, text: &str| {
+            Template::read(body.as_bytes()).expect("a template").search(text).transpose().expect("no point in time")
+        };
         let text = r#" {"explain":true,"query": {"a":9007199254740993123} ,"min_score":1.0,"profile":false}"#;
         assert_eq!(search(r#"{"id":"a"}"#, text).as_deref(), Some(r#"{"query": {"a":9007199254740993123} ,"min_score":1.0}"#));
         assert_eq!(search(r#"{"id":"a","profile":true}"#, "{}").as_deref(), Some(r#"{"profile":true}"#));
         assert_eq!(
             search(r#"{"id":"a","explain":true,"profile":true}"#, r#"{"size":3,"explain":true}"#).as_deref(),
             Some(r#"{"size":3,"explain":true,"profile":true}"#)
+        );
+        assert_eq!(search(r#"{"id":"a"}"#, "{\n\"size\":\r\n3}").as_deref(), Some("{ \"size\":  3}"));
+        assert!(
+            Template::read(br#"{"id":"a"}"#).expect("a template").search(r#"{"pit":{"id":"a"}}"#).is_some_and(|search| search.is_err())
         );
         for no_search in ["", "[]", r#"{"query": x }"#, r#"{"a":1,"a":2}"#, "{} {}"] {
             assert_eq!(search(r#"{"id":"a"}"#, no_search), None, "{no_search}");

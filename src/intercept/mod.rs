@@ -17,6 +17,7 @@ mod pin;
 mod pit;
 pub mod plan;
 mod rank;
+mod render;
 mod search;
 pub mod serve;
 mod template;

@@ -18,6 +18,7 @@ use crate::{
         media,
         msearch::{self, MultiAnswer, MultiSearch},
         response::SearchResponse,
+        template::Template,
         url::Params,
     },
     intercept::{
@@ -28,8 +29,10 @@ use crate::{
         encoding::Coding,
         item::{Item, Planned, Ranked},
         plan,
+        render::Rendering,
         search::{log, rebuild},
         serve::{Own, Served, serve},
+        template::searched_path,
         widen::Widened,
     },
     rerank::{Outcome, Reason},
@@ -47,6 +50,8 @@ pub struct Multi {
 /// One item as its header and the call describe it.
 struct Part {
     rule: Result<Arc<Rule>, Reason>,
+    /// The parameters of the template that it was rendered from, a JSON object.
+    params: Option<String>,
     /// Whether its rule lets the answer carry our headers.
     headers: bool,
     path: String,
@@ -58,6 +63,9 @@ struct Part {
 /// A multi search on its way.
 struct Flight<'a> {
     asked: &'a Asked,
+    /// The client's lines.
+    sent: MultiSearch<'a>,
+    /// The searches: these lines, or what their templates became.
     call: MultiSearch<'a>,
     parts: &'a [Part],
     /// How each item is reranked, or why it stays as it is.
@@ -84,6 +92,9 @@ enum Element<'a> {
 
 /// What goes out for one item: other bytes, if any, and what is said of it.
 type Settled = (Option<String>, Outcome);
+
+/// A call of more templates is not looked into: each may be one more request.
+const MOST_TEMPLATES: usize = 32;
 
 /// Nothing that may go out came of the widened items.
 struct Useless(Reason);
@@ -115,9 +126,10 @@ impl Multi {
             Ok((call, parts))
         };
         match compute(asked.decoded.len(), read).ok_or(Reason::Internal).flatten() {
-            Ok((call, parts)) => {
-                let plans = self.plan(&asked, &call, &parts);
-                self.take(Flight { asked: &asked, call, parts: &parts, plans }).await
+            Ok((sent, parts)) if self.call.is_template => self.render(&asked, sent, parts).await,
+            Ok((sent, parts)) => {
+                let plans = self.plan(&asked, &sent, &parts);
+                self.take(Flight { asked: &asked, call: sent.clone(), sent, parts: &parts, plans }).await
             }
             Err(reason) => self.forward(asked.again(), reason).await,
         }
@@ -142,6 +154,40 @@ impl Multi {
         Some((asked.replaced(Widened { target, content_type: None, body }, None)?, owns))
     }
 
+    /// Has the engine render the templates, and takes the searches that they become; all or none, since they go out as one call.
+    async fn render(&self, asked: &Asked, sent: MultiSearch<'_>, mut parts: Vec<Part>) -> Response<Body> {
+        let all_ruled = parts.iter().all(|part| part.rule.is_ok());
+        let rendered = if all_ruled && parts.len() <= MOST_TEMPLATES {
+            join_all(sent.items.iter().zip(&parts).map(|(item, part)| self.rendered(asked, item, part))).await
+        } else {
+            parts.iter().map(|part| Err(part.rule.as_ref().err().copied().unwrap_or(Reason::Unsupported))).collect()
+        };
+        if rendered.iter().any(Result::is_err) {
+            let plans = rendered.into_iter().map(|rendered| Err(rendered.err().unwrap_or(Reason::Unsupported))).collect();
+            let flight = Flight { asked, call: sent.clone(), sent, parts: &parts, plans };
+            return self.resend(&flight, Reason::Unsupported).await;
+        }
+        let mut bodies = Vec::new();
+        for ((body, params), part) in rendered.into_iter().flatten().zip(&mut parts) {
+            bodies.push(Some(body.into_bytes()));
+            part.params = params;
+        }
+        let lines = sent.with_bodies(&bodies);
+        let Ok(call) = MultiSearch::read(&lines) else { return self.forward(asked.again(), Reason::Internal).await };
+        let plans = self.plan(asked, &call, &parts);
+        self.take(Flight { asked, sent, call, parts: &parts, plans }).await
+    }
+
+    /// Returns the search that one template becomes, and the template's parameters.
+    async fn rendered(&self, asked: &Asked, item: &msearch::Item<'_>, part: &Part) -> Result<(String, Option<String>), Reason> {
+        let template = Template::read(item.body)?;
+        let content_type = asked.text(header::CONTENT_TYPE).map(|declared| declared.to_ascii_lowercase().replacen("x-ndjson", "json", 1));
+        let total = part.rule.as_ref().map_or(Duration::ZERO, |rule| rule.total_timeout);
+        let left = total.saturating_sub(self.started.elapsed());
+        let rendering = Rendering { asked, body: item.body, template: &template, content_type, left };
+        Ok((rendering.search(&self.intercept).await?, template.params.map(str::to_owned)))
+    }
+
     /// Finds each item's rule.
     fn parts(&self, asked: &Asked, call: &MultiSearch<'_>) -> Result<Vec<Part>, Reason> {
         media::check_lines(asked.text(header::CONTENT_TYPE), asked.text(header::ACCEPT))?;
@@ -151,7 +197,8 @@ impl Multi {
 
     fn part(&self, asked: &Asked, item: &msearch::Item<'_>, params: &Params<'_>) -> Part {
         let gateway = &self.intercept.gateway;
-        let left = |reason, headers| Part { rule: Err(reason), headers, path: String::new(), query: String::new(), own: None };
+        let left =
+            |reason, headers| Part { rule: Err(reason), params: None, headers, path: String::new(), query: String::new(), own: None };
         let Ok(header) = item.header(params) else { return left(Reason::Unsupported, true) };
         let named = header.index.or_else(|| self.call.index.clone());
         let index = match item.pit().filter(|_| named.is_none()).map(|pit| gateway.points.find(&pit)) {
@@ -167,7 +214,7 @@ impl Multi {
             Match::Mixed { headers } => (Err(Reason::MixedRules), headers),
         };
         let path = index.map_or("/_search".to_owned(), |index| format!("/{index}/_search"));
-        Part { rule, headers, path, query: header.query, own: None }
+        Part { rule, params: None, headers, path, query: header.query, own: None }
     }
 
     /// Plans each item that has a rule and a model; all answers together are to stay under the cap.
@@ -270,7 +317,7 @@ impl Multi {
         let mut settled: Vec<Option<Settled>> = elements.iter().map(|_| None).collect();
         let Some((_, first)) = refused.first().copied() else { return Ok(settled) };
         let places: Vec<usize> = refused.iter().map(|(place, _)| *place).collect();
-        let instead = flight.instead(flight.call.only(&places)).ok_or(Useless(Reason::Internal))?;
+        let instead = flight.instead(flight.sent.only(&places), Some(flight.asked.path())).ok_or(Useless(Reason::Internal))?;
         let response = self.intercept.upstream.send(instead).await.map_err(|_| Useless(first))?;
         let Answer::Hits { decoded, .. } = answer::read(response, self.intercept.gateway.max_inspected_body, true).await else {
             return Err(Useless(first));
@@ -355,7 +402,7 @@ impl Part {
             accept: None,
             // A header says it of the whole call, and every item is another search.
             rerank_query: None,
-            template_params: None,
+            template_params: self.params.as_deref(),
             own: self.own.as_ref(),
             body,
         }
@@ -385,13 +432,14 @@ impl Flight<'_> {
     fn widened(&self, gateway: &Gateway) -> Option<Request<Body>> {
         let widen = |place| self.item(place, gateway).map(|(item, planned)| Some(item.widen(planned)?.body));
         let bodies = (0..self.parts.len()).map(|place| widen(place).map_or(Some(None), |body| body.map(Some)));
-        self.instead(self.call.with_bodies(&bodies.collect::<Option<Vec<_>>>()?))
+        self.instead(self.call.with_bodies(&bodies.collect::<Option<Vec<_>>>()?), None)
     }
 
-    /// Returns the client's request with other lines.
-    fn instead(&self, lines: Vec<u8>) -> Option<Request<Body>> {
+    /// Returns the client's request with other lines: at this path, or where searches go that are no templates.
+    fn instead(&self, lines: Vec<u8>, path: Option<&str>) -> Option<Request<Body>> {
         let uri = &self.asked.head.uri;
-        let target = uri.path_and_query()?.to_string();
+        let path = path.map_or_else(|| searched_path(uri.path()), str::to_owned);
+        let target = uri.query().map_or(path.clone(), |query| format!("{path}?{query}"));
         self.asked.instead(Widened { target, content_type: None, body: lines })
     }
 

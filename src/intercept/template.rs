@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{Request, Response, header};
-use tokio::time;
 
 use crate::{
     body::Body,
@@ -14,35 +13,22 @@ use crate::{
     es::{media, template},
     intercept::{
         Intercept,
-        answer::{self, Answer},
         asked::{Asked, Unread},
         compute::compute,
         item::Item,
         plan,
+        render::Rendering,
         search::{Search, Shape},
-        widen::Widened,
     },
     rerank::Reason,
     respond,
 };
-
-const RENDER: &str = "/_render/template";
 
 /// One template search that has a rule.
 pub struct Template {
     intercept: Intercept,
     rule: Arc<Rule>,
     started: Instant,
-}
-
-/// What the engine made of a template.
-enum Rendering {
-    /// The text of a search.
-    Text(Arc<str>),
-    /// Nothing.
-    Refused,
-    /// Nothing in time.
-    Late,
 }
 
 // === impl Template ===
@@ -69,46 +55,19 @@ impl Template {
 
     async fn take(&self, search: &Search, asked: &Asked, read: &template::Template<'_>) -> Response<Body> {
         let path = searched_path(asked.path());
-        let text = match self.render(asked, read).await {
-            Rendering::Text(text) => text,
-            Rendering::Late => return search.resend(asked, Reason::Timeout).await,
-            Rendering::Refused => return self.page(search, asked, read, &path).await,
+        let left = self.rule.total_timeout.saturating_sub(self.started.elapsed());
+        let rendering = Rendering { asked, body: &asked.decoded, template: read, content_type: None, left };
+        let body = match rendering.search(&self.intercept).await {
+            Ok(body) => body,
+            Err(Reason::NoQueryText) => return self.page(search, asked, read, &path).await,
+            Err(reason) => return search.resend(asked, reason).await,
         };
-        // What is rendered but is no search, the engine refuses in its own words.
-        let Some(body) = compute(text.len(), || read.search(&text)).flatten() else { return search.resend(asked, Reason::NotJson).await };
         let wish = plan::Search { path: &path, template_params: read.params, body: body.as_bytes(), ..asked.search() };
         let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: wish, path: &path };
         match item.plan(gateway.max_inspected_body) {
             Ok(planned) => search.send(asked, item, planned, Shape::Template).await,
             Err(reason) => search.resend(asked, reason).await,
-        }
-    }
-
-    /// Has the engine render the template, with the client's own credentials; what it made of an inline one before is remembered.
-    async fn render(&self, asked: &Asked, read: &template::Template<'_>) -> Rendering {
-        let gateway = &self.intercept.gateway;
-        let name = compute(asked.decoded.len(), || gateway.digester.start().piece(RENDER.as_bytes()).piece(&asked.decoded).finish());
-        let name = name.filter(|_| read.is_inline);
-        if let Some(known) = name.and_then(|name| gateway.memory.rendered(name)) {
-            return Rendering::Text(known);
-        }
-        let left = self.rule.total_timeout.saturating_sub(self.started.elapsed());
-        let Ok(rendered) = time::timeout(left, self.ask(asked)).await else { return Rendering::Late };
-        let Some(text) = rendered else { return Rendering::Refused };
-        let text: Arc<str> = text.into();
-        if let Some(name) = name {
-            gateway.memory.remember_rendered(name, Arc::clone(&text));
-        }
-        Rendering::Text(text)
-    }
-
-    async fn ask(&self, asked: &Asked) -> Option<String> {
-        let rendering = Widened { target: RENDER.to_owned(), content_type: None, body: asked.decoded.to_vec() };
-        let response = self.intercept.upstream.send(asked.instead(rendering)?).await.ok()?;
-        match answer::read(response, self.intercept.gateway.max_inspected_body, true).await {
-            Answer::Hits { decoded, .. } => compute(decoded.len(), || template::rendered(&decoded)).flatten(),
-            Answer::Final(_) | Answer::Refused(_) => None,
         }
     }
 
@@ -136,8 +95,8 @@ fn read(asked: &Asked) -> Result<template::Template<'_>, Reason> {
     Ok(template::Template::read(&asked.decoded)?)
 }
 
-/// Returns the path of the search that a template search becomes.
-fn searched_path(path: &str) -> String {
+/// Returns the path of the search, or the searches, that a template search becomes.
+pub(super) fn searched_path(path: &str) -> String {
     let path = path.strip_suffix('/').unwrap_or(path);
     path.strip_suffix("/template").unwrap_or(path).to_owned()
 }

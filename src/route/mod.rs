@@ -39,6 +39,8 @@ pub enum Route {
 pub struct Call {
     /// The decoded index expressions for searches that name none.
     pub index: Option<String>,
+    /// Whether its searches are templates.
+    pub is_template: bool,
 }
 
 /// What stands in a path behind the index.
@@ -46,6 +48,7 @@ pub struct Call {
 enum Verb {
     Search,
     MultiSearch,
+    MultiTemplate,
     Template,
     /// Elasticsearch's, and OpenSearch's word for it.
     Pit,
@@ -54,9 +57,10 @@ enum Verb {
 }
 
 /// Paths behind the index, or without one.
-const VERBS: [(&str, Verb); 6] = [
+const VERBS: [(&str, Verb); 7] = [
     ("_search", Verb::Search),
     ("_msearch", Verb::MultiSearch),
+    ("_msearch/template", Verb::MultiTemplate),
     ("_search/template", Verb::Template),
     ("_pit", Verb::Pit),
     ("_search/point_in_time", Verb::PitSearch),
@@ -71,7 +75,9 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderM
         (Verb::Search, Some(index)) if searches => Route::Search(find(&index, query, headers, rules)),
         (Verb::Search, None) if searches => Route::SearchEverywhere(find("*", query, headers, rules)),
         (Verb::Template, index) if searches => Route::Template(find(index.as_deref().unwrap_or("*"), query, headers, rules)),
-        (Verb::MultiSearch, index) if searches => Route::MultiSearch(Call { index: index.map(Cow::into_owned) }),
+        (Verb::MultiSearch | Verb::MultiTemplate, index) if searches => {
+            Route::MultiSearch(Call { index: index.map(Cow::into_owned), is_template: verb == Verb::MultiTemplate })
+        }
         (Verb::Pit | Verb::PitSearch, Some(index)) if method == Method::POST => Route::OpenPit(index.into_owned()),
         (Verb::Pit | Verb::PitSearch | Verb::AllPits, None) if method == Method::DELETE => Route::ClosePit,
         _ => Route::Passthrough,
@@ -190,8 +196,9 @@ mod tests {
             Route::MultiSearch(call) => Some(call),
             _ => None,
         };
-        assert_eq!(call("/_msearch"), Some(Call { index: None }));
-        assert_eq!(call("/a%2Cb/_msearch/"), Some(Call { index: Some("a,b".to_owned()) }));
+        assert_eq!(call("/_msearch"), Some(Call { index: None, is_template: false }));
+        assert_eq!(call("/a%2Cb/_msearch/"), Some(Call { index: Some("a,b".to_owned()), is_template: false }));
+        assert_eq!(call("/a/_msearch/template"), Some(Call { index: Some("a".to_owned()), is_template: true }));
         for (path, index) in [("/a/_pit", "a"), ("/%3Ca-%7Bnow%7D%3E/_pit", "<a-{now}>"), ("/a,b/_search/point_in_time", "a,b")] {
             assert!(matches!(routed(&Method::POST, path), Route::OpenPit(opened) if opened == index), "{path}");
             assert!(matches!(routed(&Method::DELETE, path), Route::Passthrough), "{path}");

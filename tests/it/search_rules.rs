@@ -40,7 +40,6 @@ async fn rule_0_everything_without_a_rule_streams_through() {
         let lines = format!("{{\"index\":\"products\"}}\n{MATCH}\n");
         for target in [
             "/_search/scroll",
-            "/_msearch/template",
             "/products/_count",
             "/products/_async_search",
             "/_bulk",

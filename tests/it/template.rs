@@ -179,3 +179,50 @@ async fn rendering_counts_in_the_budget() {
     assert_eq!((reply.text().as_str(), reply.rerank_status()), ("{}", "skipped; reason=timeout"));
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_of_a_multi_search_are_rendered_and_reranked() {
+    for product in PRODUCTS {
+        let engine = FakeEngine::start(product, DOCUMENTS).await;
+        engine.trouble(|asked| (asked.size > 10 && asked.header.contains_key("routing")).then_some(Trouble::Status(400)));
+        let gateway = app::start(&engine, REVERSE).await;
+        let header = r#"{"index":"products"}"#;
+        let stored = json!({"id":"stored","params":{"q":"shoe","from":40}});
+        let line = |body: &Value| format!("{header}\n{body}\n");
+        let refused = format!("{{\"index\":\"products\",\"routing\":\"a\"}}\n{}\n", inline(""));
+        let lines = line(&inline("")) + &line(&stored) + &refused + &line(&inline(r#","sort":["price"]"#));
+        let call = |lines: &str| Call::post("/_msearch/template", lines).with("content-type", "application/x-ndjson");
+        let before = engine.count();
+        let reply = call(&lines).query("pretty").send(gateway.address).await;
+        let told: Vec<&str> = reply.rerank_status().split(", ").map(|member| member.split("; window").next().unwrap()).collect();
+        let reranked = "reranked; model=\"m\"";
+        assert_eq!(told, [reranked, reranked, "skipped; reason=rewrite-rejected", "skipped; reason=sorted"]);
+        let mut paths = paths(&engine, before);
+        let last = paths.split_off(paths.len() - 2);
+        assert_eq!(last, ["/_msearch?pretty", "/_msearch/template?pretty"]);
+        assert!(paths.iter().all(|path| path == "/_render/template"), "{paths:?}");
+        assert_eq!(engine.bodies().last(), Some(&refused), "the refused item alone, as it was");
+        let whole: Value = serde_json::from_str(&reply.text()).unwrap();
+        let seen = |item: usize| {
+            whole["responses"][item]["hits"]["hits"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|hit| hit["_id"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!([seen(0), seen(1), seen(2)], [ids((40..50).rev()), ids((0..10).rev()), ids(0..10)]);
+        assert!(whole["responses"].as_array().unwrap().iter().all(|item| item["status"] == 200));
+        for (lines, reasons) in [
+            (line(&json!({"id":"unknown"})) + &line(&inline("")), "skipped; reason=no-query-text, skipped; reason=unsupported"),
+            (format!("{{\"index\":\"other\"}}\n{stored}\n{}", line(&inline(""))), "skipped; reason=no-rule, skipped; reason=unsupported"),
+            (line(&json!({})), "skipped; reason=unsupported"),
+            (line(&inline("")).repeat(33), "skipped; reason=unsupported; count=33"),
+        ] {
+            let passed = call(&lines).send(gateway.address).await;
+            assert_eq!(passed.rerank_status(), reasons, "{lines}");
+            assert_eq!(engine.bodies().last(), Some(&lines), "as it came");
+            assert_eq!(engine.node.seen().last().unwrap().line().split(' ').nth(1), Some("/_msearch/template"));
+        }
+    }
+}

@@ -24,7 +24,11 @@ pub(super) fn answer(mood: &Mood, number: usize, wire: &Wire<'_>, path: &str) ->
     if path.ends_with("/_search/template") || path == "/_render/template" {
         return Some(template(mood, number, wire, path.starts_with("/_render")));
     }
-    path.ends_with("/_msearch").then(|| multi(mood, number, wire))
+    let body = fake_wire::body(wire.seen);
+    if path.ends_with("/_msearch/template") {
+        return Some(multi(mood, number, wire, &rendered_lines(&body)));
+    }
+    path.ends_with("/_msearch").then(|| multi(mood, number, wire, &body))
 }
 
 fn template(mood: &Mood, number: usize, wire: &Wire<'_>, only_renders: bool) -> Vec<Act> {
@@ -73,8 +77,19 @@ fn render(body: &[u8]) -> Result<String, (u16, String)> {
     Ok(params.iter().fold(source, |source, (name, value)| source.replace(&format!("{{{{{name}}}}}"), &text(value))))
 }
 
-fn multi(mood: &Mood, number: usize, wire: &Wire<'_>) -> Vec<Act> {
-    let searches = match read(&fake_wire::body(wire.seen), &params(wire.seen)) {
+/// Renders every second line; what cannot be rendered becomes what no search is.
+fn rendered_lines(body: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let lines = text.split_inclusive('\n').enumerate();
+    let rendered = lines.map(|(number, line)| match number % 2 {
+        1 => render(line.as_bytes()).map_or("{\"unrendered\":1}\n".to_owned(), |text| text + "\n"),
+        _ => line.to_owned(),
+    });
+    rendered.collect::<String>().into_bytes()
+}
+
+fn multi(mood: &Mood, number: usize, wire: &Wire<'_>, body: &[u8]) -> Vec<Act> {
+    let searches = match read(body, &params(wire.seen)) {
         Ok(searches) => searches,
         Err(reason) => return wire.answer(400, error(400, &reason).as_bytes()),
     };
