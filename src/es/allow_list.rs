@@ -28,6 +28,7 @@ const BODY: &[(&str, &[Kind])] = &[
     ("indices_boost", &[Array, Object]),
     ("knn", &[Array, Object]),
     ("min_score", &[Number]),
+    ("pit", &[Object]),
     ("post_filter", &[Object]),
     ("profile", &[Bool]),
     ("query", &[Object]),

@@ -9,6 +9,7 @@ pub mod json;
 pub(crate) mod layout;
 pub mod media;
 pub mod msearch;
+pub mod pit;
 pub mod pointer;
 mod query_kinds;
 pub mod query_syntax;

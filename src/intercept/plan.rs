@@ -452,7 +452,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
         }
-        for key in ["pit", "retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "nonsense"] {
+        for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
         for name in ["filter_path=hits", "explain", "docvalue_fields=a", "stored_fields=a", "sort=_score", "v"] {

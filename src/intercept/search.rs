@@ -57,6 +57,11 @@ impl Search {
         Self { intercept, rule, started: Instant::now() }
     }
 
+    /// The budget started when the head was read.
+    pub fn since(intercept: Intercept, rule: Arc<Rule>, started: Instant) -> Self {
+        Self { intercept, rule, started }
+    }
+
     /// Answers the search.
     pub async fn answer(self, request: Request<Body>) -> Response<Body> {
         match Asked::read(request, self.intercept.gateway.max_inspected_body, self.rule.total_timeout).await {

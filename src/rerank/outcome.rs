@@ -41,6 +41,8 @@ pub enum Reason {
     UpstreamStatus,
     /// The engine's answer could not be read.
     UpstreamAnswer,
+    /// A point in time that was not opened through here.
+    UnknownPit,
     /// `Rerank: off`.
     ClientOff,
     /// The budget ended.
@@ -109,6 +111,7 @@ impl Reason {
             Self::RewriteRejected => "rewrite-rejected",
             Self::UpstreamStatus => "upstream-status",
             Self::UpstreamAnswer => "upstream-answer",
+            Self::UnknownPit => "unknown-pit",
             Self::ClientOff => "client-off",
             Self::Timeout => "timeout",
             Self::QueueFull => "queue-full",

@@ -49,6 +49,10 @@ impl Reason {
             Self::UpstreamAnswer => {
                 words("the engine's answer was cut off or not JSON", "look at what stands between Podium and the engine")
             }
+            Self::UnknownPit => words(
+                "the point in time was not opened through this Podium, or is over",
+                "balance clients so that one client meets one Podium",
+            ),
             Self::ClientOff => words("the client sent `Rerank: off`", "nothing: it is the client's wish"),
             Self::Timeout => words("`timeout` or `total-timeout` ended", "a smaller `window`, `max-tokens`; more `threads`"),
             Self::QueueFull => words("`max-queue` documents wait already", "more capacity"),
@@ -69,7 +73,7 @@ mod tests {
     use super::Reason;
 
     /// All reasons; a variant that is missing here is missed by the document's row.
-    const ALL: [Reason; 25] = [
+    const ALL: [Reason; 26] = [
         Reason::NoRule,
         Reason::MixedRules,
         Reason::NoQueryText,
@@ -88,6 +92,7 @@ mod tests {
         Reason::RewriteRejected,
         Reason::UpstreamStatus,
         Reason::UpstreamAnswer,
+        Reason::UnknownPit,
         Reason::ClientOff,
         Reason::Timeout,
         Reason::QueueFull,

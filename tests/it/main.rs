@@ -37,6 +37,8 @@ mod multi;
 mod pages;
 /// Everything that is not looked into: bytes in, bytes out.
 mod passthrough;
+/// Searches in points in time.
+mod pit;
 /// Searches that are reranked.
 mod search;
 /// The hard rules of rewriting.

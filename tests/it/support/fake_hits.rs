@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::fake_engine::{Asked, Mood, Product};
 
 /// What a search's body may hold.
-pub(crate) const KNOWN_KEYS: [&str; 23] = [
+pub(crate) const KNOWN_KEYS: [&str; 24] = [
     "_source",
     "aggs",
     "collapse",
@@ -16,6 +16,7 @@ pub(crate) const KNOWN_KEYS: [&str; 23] = [
     "from",
     "highlight",
     "min_score",
+    "pit",
     "post_filter",
     "profile",
     "query",
@@ -76,6 +77,10 @@ pub(crate) fn page(mood: &Mood, asked: &Asked, number: usize) -> String {
         page.push_str(r#","profile":{"shards":[{"id":"[a][products][0]","searches":[{"hits":[],"rewrite_time":1.50}]}]}"#);
     }
     page.push('}');
+    if let Some(id) = asked.body.get("pit").and_then(|pit| pit["id"].as_str()) {
+        // It goes on under another id.
+        page.insert_str(1, &format!(r#""pit_id":"{id}+","#));
+    }
     if asked.param("pretty").is_some() { pretty(&page) } else { page }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    fake_engine::{Asked, Mood, Trouble, params, without_a_shard},
+    fake_engine::{Asked, Mood, Product, Trouble, params, without_a_shard},
     fake_hits,
     fake_upstream::Act,
     fake_wire::{self, Wire},
@@ -15,6 +15,12 @@ const HEADER: [&str; 5] = ["index", "preference", "routing", "search_type", "ign
 /// Returns what the engine does for a request of one of these routes.
 pub(super) fn answer(mood: &Mood, number: usize, wire: &Wire<'_>, path: &str) -> Option<Vec<Act>> {
     let path = path.trim_end_matches('/');
+    let opens = path.ends_with("/_pit") || path.ends_with("/_search/point_in_time");
+    if opens && wire.seen.line().starts_with("POST") {
+        let key = if mood.product == Product::Elasticsearch { "id" } else { "pit_id" };
+        let index = path.split('/').nth(1).unwrap();
+        return Some(wire.answer(200, format!(r#"{{"{key}":"pit-of-{index}=","_shards":{{"total":1}}}}"#).as_bytes()));
+    }
     path.ends_with("/_msearch").then(|| multi(mood, number, wire))
 }
 
