@@ -4,6 +4,7 @@
 
 pub mod allow_list;
 pub mod ext;
+pub mod filter_path;
 pub mod hit;
 pub mod json;
 pub(crate) mod layout;
@@ -20,5 +21,6 @@ pub mod request;
 pub mod response;
 pub mod retriever;
 pub(crate) mod strip;
+pub mod template;
 pub mod text;
 pub mod url;

@@ -77,6 +77,7 @@ impl Asked {
             content_type: self.text(CONTENT_TYPE),
             accept: self.text(ACCEPT),
             rerank_query: self.head.headers.get(RERANK_QUERY).and_then(|value| str::from_utf8(value.as_bytes()).ok()),
+            template_params: None,
             body: &self.decoded,
         }
     }

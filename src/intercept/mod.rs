@@ -18,6 +18,7 @@ mod pit;
 pub mod plan;
 mod rank;
 mod search;
+mod template;
 pub mod widen;
 
 use std::{
@@ -93,6 +94,8 @@ impl Intercept {
             Route::OpenPit(index) => pit::open(&self, &index, request).await,
             Route::ClosePit => pit::close(&self, request).await,
             Route::MultiSearch(call) => multi::Multi::new(self, call).answer(request).await,
+            Route::Template(Match::Rule(rule)) => template::Template::new(self, rule).answer(request).await,
+            Route::Template(matched) => self.search(request, matched).await,
             Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
             Route::Search(matched) => self.search(request, matched).await,
         }

@@ -14,6 +14,7 @@ use crate::{
     body::Body,
     config::Rule,
     es::{
+        filter_path::Empty,
         media,
         msearch::{self, MultiAnswer, MultiSearch},
         response::SearchResponse,
@@ -226,8 +227,9 @@ impl Multi {
             };
             item.remember_size(planned, response);
             let budget = item.rule.timeout.min(item.rule.total_timeout.saturating_sub(elapsed));
-            let ranked = item.rank(planned, response, texts[place].len(), Deadline::after(budget)).await;
-            let Ranked { page, outcome } = ranked.ok_or(Useless(Reason::Internal))?;
+            // No item has a `filter_path` of its own.
+            let ranked = item.rank(planned, response, (texts[place].len(), Empty::Kept), Deadline::after(budget)).await;
+            let Ranked { page, outcome } = ranked.map_err(Useless)?;
             let page = String::from_utf8(page).map_err(|_| Useless(Reason::Internal))?;
             Ok(Some((Some(page), outcome)))
         };
@@ -329,6 +331,7 @@ impl Part {
             accept: None,
             // A header says it of the whole call, and every item is another search.
             rerank_query: None,
+            template_params: None,
             body,
         };
         let rule = self.rule.as_ref().ok()?;

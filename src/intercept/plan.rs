@@ -8,12 +8,14 @@ use crate::{
     config::{QueryFrom, Rule, Several},
     es::{
         allow_list, ext,
+        filter_path::{self, FilterPath},
         json::{self, Object},
         media, pointer,
         query_syntax::{self, Dialect},
         query_text::{Flaw, MOST_TEXT, Survey},
         reading::{self, NoReading},
         request::{self, MAX_RESULT_WINDOW, Request, Unreadable},
+        template,
         url::Params,
     },
     rerank::Reason,
@@ -47,6 +49,8 @@ pub struct Search<'a> {
     pub accept: Option<&'a str>,
     /// `Rerank-Query`.
     pub rerank_query: Option<&'a str>,
+    /// The parameters of the template that it was rendered from, a JSON object.
+    pub template_params: Option<&'a str>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -75,6 +79,10 @@ pub struct SearchPlan {
     pub query_text: FoundText,
     /// Where the texts stand in the hits.
     pub reading: Reading,
+    /// Whether hits come with an explanation of their scores.
+    pub explain: bool,
+    /// What the client wants to see of the answer; the engine is not told.
+    pub filter_path: Option<FilterPath>,
     /// Bytes that are the same for all pages of one search and differ between searches.
     pub pin_subject: Vec<u8>,
 }
@@ -104,15 +112,21 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
     let (fetch, ranked) = sizes(page, widening, (window, survey.window()), hints)?;
 
     let leaves = survey.texts()?;
+    let filter_path = request.params.get("filter_path").map_or(Ok(None), FilterPath::parse)?;
     let Some(said) = said.filter(|_| is_on_allow_list(&request.params, &body)) else { return Err(Reason::Unsupported) };
     let names = rule.fields.iter().map(|field| &field.name);
     let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
+    // A pipeline may do anything to what is added, and it could not be told from the client's own any more.
+    if allow_list::has_pipeline(&request.params, &body) && adds_fields(&reading) {
+        return Err(Reason::FieldConflict);
+    }
     let query_text = Asked { search, rule, params: &request.params, body: &body }.text(said, leaves).ok_or(Reason::NoQueryText)?;
     if query_text.text.len() > MOST_TEXT {
         return Err(Reason::Unsupported);
     }
+    let explain = allow_list::explains(&request.params, &body);
     let pin_subject = pin_subject(search.path, &request.params, &body);
-    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, pin_subject })
+    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, explain, filter_path, pin_subject })
 }
 
 fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
@@ -185,6 +199,7 @@ impl Asked<'_> {
             QueryFrom::Auto => None,
             QueryFrom::Pointer(at) => pointer::find(self.body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
             QueryFrom::UrlParam(name) => from_url(self.params, name),
+            QueryFrom::TemplateParam(name) => self.search.template_params.and_then(|params| from_template(params, name)),
         }
     }
 }
@@ -193,6 +208,12 @@ fn from_url(params: &Params<'_>, name: &str) -> Option<FoundText> {
     let value = params.get(name)?;
     let at = format!("?{name}");
     if name == "q" { FoundText::new(&query_syntax::words(value, Dialect::Lucene), &at) } else { FoundText::new(value, &at) }
+}
+
+/// Returns the query text in a template's parameter.
+pub(super) fn from_template(params: &str, name: &str) -> Option<FoundText> {
+    let text = template::param(params, name).filter(|text| text.len() <= MOST_TEXT)?;
+    FoundText::new(&text, &format!("/params/{name}"))
 }
 
 /// Returns the one text that stands for all that were found.
@@ -255,8 +276,12 @@ impl SearchPlan {
     }
 
     pub(super) fn adds_fields(&self) -> bool {
-        matches!(&self.reading, Reading::Fields { added } if !added.is_empty())
+        adds_fields(&self.reading)
     }
+}
+
+fn adds_fields(reading: &Reading) -> bool {
+    matches!(reading, Reading::Fields { added } if !added.is_empty())
 }
 
 // === impl Reason ===
@@ -292,6 +317,12 @@ impl From<Flaw> for Reason {
     }
 }
 
+impl From<filter_path::NotPlain> for Reason {
+    fn from(_: filter_path::NotPlain) -> Self {
+        Self::FilterPath
+    }
+}
+
 impl From<NoReading> for Reason {
     fn from(missing: NoReading) -> Self {
         match missing {
@@ -305,7 +336,7 @@ impl From<NoReading> for Reason {
 pub(super) mod tests {
     use std::{path::Path, sync::Arc, time::Duration};
 
-    use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
+    use super::{FilterPath, FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
     use crate::{
         config::{Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
         rerank::Reason,
@@ -338,7 +369,15 @@ pub(super) mod tests {
 
     pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
         let content_type = (!body.is_empty()).then_some("application/json");
-        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, body: body.as_bytes() }
+        Search {
+            path: "/products/_search",
+            query,
+            content_type,
+            accept: None,
+            rerank_query: None,
+            template_params: None,
+            body: body.as_bytes(),
+        }
     }
 
     fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
@@ -439,6 +478,10 @@ pub(super) mod tests {
             ("", r#""from":100,"explain":true"#, Reason::BeyondWindow),
             ("", r#""post_filter":{"function_score":{"random_score":{}}},"collapse":{"field":"a"}"#, Reason::Unstable),
             ("", r#""_source":false,"script_fields":{"title":{"script":"1"}}"#, Reason::FieldConflict),
+            ("filter_path=a..b", "", Reason::FilterPath),
+            ("filter_path=-&nonsense", "", Reason::FilterPath),
+            ("stored_fields=title", "", Reason::FieldConflict),
+            ("search_pipeline=p&_source=false", "", Reason::FieldConflict),
             ("", r#""size":"3""#, Reason::Unsupported),
             ("", r#""size":-1"#, Reason::Unsupported),
             ("", r#""from":1.0"#, Reason::Unsupported),
@@ -452,10 +495,10 @@ pub(super) mod tests {
         ] {
             assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
         }
-        for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "nonsense"] {
+        for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "verbose_pipeline", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
-        for name in ["filter_path=hits", "explain", "docvalue_fields=a", "stored_fields=a", "sort=_score", "v"] {
+        for name in ["index=a", "verbose_pipeline=true", "stored_fields=_none_", "v"] {
             assert_eq!(with_match(name, "").err(), Some(Reason::Unsupported), "{name}");
         }
         assert_eq!(planned("", r#""query":{"match_all":{}}"#).err(), Some(Reason::NoQueryText));
@@ -468,10 +511,21 @@ pub(super) mod tests {
     fn what_is_on_the_list_is_reranked() {
         let entries = r#""_source":true,"fields":["x"],"docvalue_fields":["y"],"script_fields":{},"track_total_hits":false,"track_scores":true,
             "min_score":0.5,"highlight":{},"aggs":{},"aggregations":{},"suggest":{},"timeout":"1s","sort":["_score"],"version":true,
-            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[]"#;
-        let query = "preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
+            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[],"stats":["g"],
+            "runtime_mappings":{},"derived":{},"collapse":{"field":"z"},"include_named_queries_score":true,"explain":false"#;
+        let query = "docvalue_fields=a&sort=_score&stats=g&version=true&track_scores=true&suggest_field=a&suggest_text=b&phase_took\
+            &preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
             &expand_wildcards=open&pretty&human&error_trace&rest_total_hits_as_int=true&typed_keys&timeout=1s&batched_reduce_size=2";
         assert!(with_match(query, entries).is_ok());
+    }
+
+    #[test]
+    fn what_is_done_to_the_answer_is_planned() {
+        let plan = with_match("filter_path=hits.hits._id,-took&explain=true", r#""explain":false"#).expect("reranked");
+        assert_eq!((plan.explain, plan.widening, plan.rewrites()), (true, Widening::Page, false));
+        assert_eq!(plan.filter_path, FilterPath::parse("hits.hits._id,-took").expect("plain"));
+        let plain = with_match("filter_path=&explain", r#""explain":true"#).expect("reranked");
+        assert_eq!((plain.explain, plain.widening, plain.filter_path), (false, Widening::Window, None));
     }
 
     #[test]

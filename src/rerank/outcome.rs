@@ -33,6 +33,8 @@ pub enum Reason {
     EngineReranked,
     /// A field that the model needs is produced by the client's request in another way.
     FieldConflict,
+    /// A `filter_path` that cannot be applied here.
+    FilterPath,
     /// The search or its answer is over the cap.
     TooLarge,
     /// The engine refused the widened search.
@@ -107,6 +109,7 @@ impl Reason {
             Self::Unstable => "unstable",
             Self::EngineReranked => "engine-reranked",
             Self::FieldConflict => "field-conflict",
+            Self::FilterPath => "filter-path",
             Self::TooLarge => "too-large",
             Self::RewriteRejected => "rewrite-rejected",
             Self::UpstreamStatus => "upstream-status",

@@ -49,6 +49,9 @@ impl Reason {
             Self::UpstreamAnswer => {
                 words("the engine's answer was cut off or not JSON", "look at what stands between Podium and the engine")
             }
+            Self::FilterPath => {
+                words("a `filter_path` that engines read in ways of their own, or a very long one", "fewer and plainer patterns")
+            }
             Self::UnknownPit => words(
                 "the point in time was not opened through this Podium, or is over",
                 "balance clients so that one client meets one Podium",
@@ -73,7 +76,7 @@ mod tests {
     use super::Reason;
 
     /// All reasons; a variant that is missing here is missed by the document's row.
-    const ALL: [Reason; 26] = [
+    const ALL: [Reason; 27] = [
         Reason::NoRule,
         Reason::MixedRules,
         Reason::NoQueryText,
@@ -92,6 +95,7 @@ mod tests {
         Reason::RewriteRejected,
         Reason::UpstreamStatus,
         Reason::UpstreamAnswer,
+        Reason::FilterPath,
         Reason::UnknownPit,
         Reason::ClientOff,
         Reason::Timeout,

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::rig::{
-    engines::{Engine, Product, on_each},
+    engines::{Engine, Product, on, on_each},
     gateway::{Gateway, status_of},
     http::{self, Reply},
 };
@@ -209,6 +209,50 @@ fn searches_in_a_point_in_time_are_reranked_and_those_of_elsewhere_pass() {
             assert_eq!(gateway.call("DELETE", close, &body.to_string()).status, 200);
             let closed = gateway.call("POST", "/_search", &search(&id, 0, &json!({})));
             assert_eq!((status_of(&closed), closed.status), ("skipped; reason=unknown-pit", 404));
+        });
+    });
+}
+
+#[test]
+fn template_searches_are_rendered_reranked_and_answered_in_their_shape() {
+    on(Product::OpenSearch, |engine| {
+        before(engine, "routes-template", |gateway| {
+            let source = r#"{"query":{"match":{"title":"{{q}}"}},"from":{{from}},"size":10}"#;
+            engine.ok("PUT", "/_scripts/routes-stored", &json!({"script":{"lang":"mustache","source":source}}).to_string());
+            let turned = turned_round(engine, "routes-template", WINDOW);
+            let target = "/routes-template/_search/template";
+            for from in [0, 10, 40] {
+                let params = json!({"q":"shoe","from":from});
+                for body in [
+                    json!({"source":source,"params":params}),
+                    json!({"source":{"query":{"match":{"title":"{{q}}"}},"from":from},"params":params}),
+                    json!({"id":"routes-stored","params":params}),
+                ] {
+                    for query in ["", "?pretty", "?rest_total_hits_as_int=true"] {
+                        let target = format!("{target}{query}");
+                        let reply = gateway.reranked(&target, &body);
+                        assert_eq!(reply.ids(), turned[from..from + 10], "{body}");
+                        let direct = engine.call("POST", &target, &body.to_string());
+                        let outside = |reply: &Reply| {
+                            let text = untimed(reply);
+                            let hits = text.find("\"max_score\"").expect("hits");
+                            (text[..hits].to_owned(), text.rsplit(']').next().expect("an end").to_owned())
+                        };
+                        assert_eq!(outside(&reply), outside(&direct), "{body} {query}");
+                    }
+                }
+            }
+            for (body, reason) in [
+                (json!({"id":"no-such-template"}), "no-query-text"),
+                (json!({"source":"{\"query\": {{q}} }","params":{"q":"x"}}), "no-query-text"),
+                (json!({"source":"{{#a}}"}), "no-query-text"),
+                (json!({"source":"{\"query\":{\"match\":{\"title\":\"shoe\"}},\"sort\":[\"big\"]}"}), "sorted"),
+                (json!({"source":"{}","uhost":1}), "unsupported"),
+            ] {
+                let (reply, direct) = (gateway.call("POST", target, &body.to_string()), engine.call("POST", target, &body.to_string()));
+                assert_eq!(status_of(&reply), format!("skipped; reason={reason}"), "{body}");
+                assert_eq!((reply.status, untimed(&reply)), (direct.status, untimed(&direct)), "{body}");
+            }
         });
     });
 }

@@ -39,11 +39,15 @@ mod pages;
 mod passthrough;
 /// Searches in points in time.
 mod pit;
+/// Models that run elsewhere.
+mod remote;
 /// Searches that are reranked.
 mod search;
 /// The hard rules of rewriting.
 mod search_rules;
 /// What the tests stand on.
 mod support;
+/// Searches by templates.
+mod template;
 /// Nodes that speak TLS.
 mod tls;

@@ -6,34 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::fake_engine::{Asked, Mood, Product};
 
-/// What a search's body may hold.
-pub(crate) const KNOWN_KEYS: [&str; 24] = [
-    "_source",
-    "aggs",
-    "collapse",
-    "docvalue_fields",
-    "fields",
-    "from",
-    "highlight",
-    "min_score",
-    "pit",
-    "post_filter",
-    "profile",
-    "query",
-    "rescore",
-    "script_fields",
-    "search_after",
-    "search_pipeline",
-    "size",
-    "sort",
-    "stored_fields",
-    "suggest",
-    "terminate_after",
-    "track_scores",
-    "track_total_hits",
-    "version",
-];
-
 /// The words of a document that set it apart: `red` every third, `hat` every fifth.
 pub(crate) fn title(document: usize) -> String {
     let red = if document.is_multiple_of(3) { " red" } else { "" };
@@ -98,6 +70,9 @@ fn hit(mood: &Mood, asked: &Asked, place: usize, document: usize) -> String {
     let fields = fields(mood, asked, document);
     if !fields.is_empty() {
         write!(hit, r#","fields":{{{}}}"#, fields.join(",")).unwrap();
+    }
+    if asked.param("explain") == Some("true") || asked.body.get("explain") == Some(&Value::Bool(true)) {
+        write!(hit, r#","_explanation":{{"value":{},"description":"weight(title:shoe)","details":[]}}"#, (mood.score)(place)).unwrap();
     }
     if asked.body.contains_key("highlight") {
         write!(hit, r#","highlight":{{"title":["<em>shoe</em> {document}"]}}"#).unwrap();
