@@ -16,6 +16,8 @@ use crate::rig::{
 
 mod embedded;
 #[cfg(feature = "real-model")]
+mod forms;
+#[cfg(feature = "real-model")]
 mod reranked;
 
 /// One `english` field holds title and text for matching.
