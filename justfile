@@ -20,6 +20,10 @@ lint:
 engines *filter:
     cargo test --features real-engines --test engines -- {{filter}}
 
+# Shows on both engines that Podium changes nothing but the order of hits.
+transparency *filter:
+    cargo test --features real-engines --test transparency -- {{filter}}
+
 # Runs the real MiniLM against its known vectors (the first time fetches it).
 model:
     cargo test --release --features real-model --test real_model

@@ -48,7 +48,7 @@ pub(crate) fn on(product: Product, test: impl Fn(&Engine)) {
 fn running() -> &'static [Engine] {
     static RUNNING: OnceLock<Vec<Engine>> = OnceLock::new();
     RUNNING.get_or_init(|| {
-        let starts = [Product::OpenSearch, Product::Elasticsearch].map(|product| thread::spawn(move || Engine::start(product)));
+        let starts = [Product::OpenSearch, Product::Elasticsearch].map(|product| thread::spawn(move || Engine::start(product, &[])));
         starts
             .into_iter()
             .filter_map(|start| match start.join().expect("the starting thread does not panic") {
@@ -74,6 +74,14 @@ pub(crate) fn say(line: &str) {
     writeln!(std::io::stderr(), "\n{line}").expect("standard error takes a line");
 }
 
+/// Returns a folder in memory that is big enough for an engine: tests make hundreds of indices, each of which a disk syncs.
+fn memory() -> Option<&'static str> {
+    const FOLDER: &str = "/dev/shm";
+    const ENOUGH: u64 = 1 << 30; // of free bytes: engines refuse writes to a disk that is nearly full
+    let free = rustix::fs::statvfs(FOLDER).ok()?;
+    (free.f_bavail * free.f_frsize >= ENOUGH).then_some(FOLDER)
+}
+
 // === impl Product ===
 
 impl Product {
@@ -88,11 +96,17 @@ impl Product {
 // === impl Engine ===
 
 impl Engine {
-    fn start(product: Product) -> Result<Self, String> {
+    /// Starts one with these settings (`name=value`) on a free port.
+    pub(crate) fn start(product: Product, settings: &[&str]) -> Result<Self, String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/start.sh");
-        let mut child = Command::new("bash")
+        let mut command = Command::new("bash");
+        if let Some(folder) = memory() {
+            command.env("TMPDIR", folder);
+        }
+        let mut child = command
             .arg(script)
-            .arg(product.name())
+            .args([product.name(), "0"])
+            .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

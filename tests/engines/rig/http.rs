@@ -92,7 +92,8 @@ impl Reply {
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.into(), value.trim().into())).collect();
         let mut reply = Self { status, headers, body: answer[end + 4..].to_vec() };
-        if reply.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        // The answer to HEAD has no body, whatever it says of one.
+        if !reply.body.is_empty() && reply.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             reply.body = without_chunks(&reply.body);
         }
         reply
@@ -100,7 +101,12 @@ impl Reply {
 
     /// Returns a header's value; the name in any case.
     pub(crate) fn header(&self, wanted: &str) -> Option<&str> {
-        self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+        self.all(wanted).next()
+    }
+
+    /// Returns every value of a header that stands several times.
+    pub(crate) fn all(&self, wanted: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
     }
 
     /// Returns the body as text, gunzipped when it says that it is compressed.
