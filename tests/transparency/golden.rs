@@ -16,7 +16,8 @@ use crate::{
         http::Call,
     },
 };
-use recorded::{PageAsked, Recorded};
+pub(crate) use recorded::PageAsked;
+use recorded::Recorded;
 
 /// How many of the first hits Podium reranks here.
 const WINDOW: usize = 20;
@@ -206,8 +207,8 @@ impl Replay {
         let mark = if search.target.contains('?') { '&' } else { '?' };
         let target = if mode == Mode::WithText { format!("{}{mark}{TEXT}", search.target) } else { search.target.clone() };
         let page = PageAsked::read(&target, search.body.as_bytes());
-        let call_of = |target: &str| {
-            let call = if search.body.is_empty() { Call::get(target) } else { Call::post(target, search.body.as_str()) };
+        let call_of = |own: &str| {
+            let call = if search.body.is_empty() { Call::get(own) } else { Call::post(own, search.body.as_str()) };
             let call = call.by(search.method.parse().unwrap()).with("x-pair", &number.to_string()).with("x-mode", &format!("{mode:?}"));
             if number.is_multiple_of(3) { call.with("accept-encoding", "gzip") } else { call }
         };

@@ -14,10 +14,16 @@ mod support;
 
 /// What an answer through Podium may differ in, and what it may not.
 mod comparator;
+/// Searches that others wrote, on real engines, directly and through Podium.
+#[cfg(feature = "real-engines")]
+mod compare;
 /// Searches and answers that others wrote.
 mod corpus;
 /// The comparator tested: answers that are wrong on purpose.
 mod faults;
+/// Indices in which searches that others wrote find hits.
+#[cfg(feature = "real-engines")]
+mod generated;
 /// Recorded searches and answers, replayed without an engine.
 mod golden;
 /// Searches that are made up, good and bad.

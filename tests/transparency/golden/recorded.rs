@@ -19,9 +19,9 @@ const FIELDS: usize = 3;
 
 /// A page of hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PageAsked {
-    pub(super) from: usize,
-    pub(super) size: usize,
+pub(crate) struct PageAsked {
+    pub(crate) from: usize,
+    pub(crate) size: usize,
 }
 
 /// A recorded answer, and its hits one by one.
@@ -56,7 +56,7 @@ pub(super) fn answer(recordings: &[Recorded], seen: &Seen) -> Vec<Act> {
 
 impl PageAsked {
     /// Reads URL and body; nothing where they are not plain.
-    pub(super) fn read(target: &str, body: &[u8]) -> Option<Self> {
+    pub(crate) fn read(target: &str, body: &[u8]) -> Option<Self> {
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).ok()? };
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let number = |key: &str, absent: usize| {
