@@ -77,7 +77,7 @@ pub(crate) fn say(line: &str) {
 // === impl Product ===
 
 impl Product {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OpenSearch => "opensearch",
             Self::Elasticsearch => "elasticsearch",
