@@ -20,6 +20,10 @@ lint:
 engines *filter:
     cargo test --features real-engines --test engines -- {{filter}}
 
+# Runs the official clients in five languages on both engines, direct and through Podium (also needs python3, npm, Go).
+clients *filter:
+    cargo test --features real-engines --test clients -- {{filter}}
+
 # Runs the real MiniLM against its known vectors (the first time fetches it).
 model:
     cargo test --release --features real-model --test real_model
