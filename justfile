@@ -24,6 +24,10 @@ engines *filter:
 transparency *filter:
     cargo test --features real-engines --test transparency -- {{filter}}
 
+# Runs the official clients in five languages on both engines, direct and through Podium (also needs python3, npm, Go).
+clients *filter:
+    cargo test --features real-engines --test clients -- {{filter}}
+
 # Runs the real MiniLM against its known vectors (the first time fetches it).
 model:
     cargo test --release --features real-model --test real_model

@@ -13,7 +13,6 @@ use crate::rig::{
     http::{self, Reply},
 };
 
-mod clients;
 mod gateway;
 mod requests;
 

@@ -85,7 +85,7 @@ fn memory() -> Option<&'static str> {
 // === impl Product ===
 
 impl Product {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OpenSearch => "opensearch",
             Self::Elasticsearch => "elasticsearch",
