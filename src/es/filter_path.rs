@@ -129,7 +129,7 @@ fn filtered(patterns: &[Steps], excludes: bool, json: &str, empty: Empty) -> Res
     let mut cursor = Cursor::new(json);
     let pretty = json.trim_start().as_bytes().get(1).is_some_and(u8::is_ascii_whitespace);
     let patterns: Vec<Vec<Step<'_>>> = patterns.iter().map(|steps| steps.iter().map(|name| Step::new(name)).collect()).collect();
-    let start = (0..patterns.len()).map(|pattern| (pattern, 0)).collect();
+    let start: InPlay = (0..patterns.len()).map(|pattern| (pattern, 0)).collect();
     let mut pass = Pass { patterns, excludes, empty, pretty, out: String::with_capacity(json.len() / 2) };
     if !pass.object(&mut cursor, &start, 0)? {
         // The engine opens the answer before it looks at the patterns.
@@ -154,7 +154,7 @@ impl<'p> Step<'p> {
 // === impl Pass ===
 
 impl Pass<'_> {
-    fn verdict(&self, key: &str, in_play: &InPlay) -> Verdict {
+    fn verdict(&self, key: &str, in_play: &[(usize, usize)]) -> Verdict {
         let mut next = InPlay::new();
         for (pattern, place) in in_play {
             let steps = &self.patterns[*pattern];
@@ -179,7 +179,7 @@ impl Pass<'_> {
     }
 
     /// Writes what stays of a value; returns whether anything did.
-    fn value(&mut self, cursor: &mut Cursor<'_>, in_play: &InPlay, depth: usize) -> Result<bool, Malformed> {
+    fn value(&mut self, cursor: &mut Cursor<'_>, in_play: &[(usize, usize)], depth: usize) -> Result<bool, Malformed> {
         if depth > MOST_NESTED {
             return Err(cursor.malformed());
         }
@@ -196,7 +196,7 @@ impl Pass<'_> {
         Ok(self.excludes)
     }
 
-    fn object(&mut self, cursor: &mut Cursor<'_>, in_play: &InPlay, depth: usize) -> Result<bool, Malformed> {
+    fn object(&mut self, cursor: &mut Cursor<'_>, in_play: &[(usize, usize)], depth: usize) -> Result<bool, Malformed> {
         let before = self.out.len();
         let (mut end, mut written) = (cursor.place() + 1, 0);
         self.out.push('{');
@@ -223,7 +223,7 @@ impl Pass<'_> {
         Ok(self.close(['{', '}'], before, depth, (layout.items().is_empty(), written > 0)))
     }
 
-    fn array(&mut self, cursor: &mut Cursor<'_>, in_play: &InPlay, depth: usize) -> Result<bool, Malformed> {
+    fn array(&mut self, cursor: &mut Cursor<'_>, in_play: &[(usize, usize)], depth: usize) -> Result<bool, Malformed> {
         let before = self.out.len();
         let mut written = 0;
         self.out.push('[');
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn patterns_that_engines_read_differently_are_refused() {
-        for value in ["-", "a..b", ".a", "a.", r"a\b", r"a\", "a,-", &"a.".repeat(201).trim_end_matches('.')] {
+        for value in ["-", "a..b", ".a", "a.", r"a\b", r"a\", "a,-", "a.".repeat(201).trim_end_matches('.')] {
             assert_eq!(FilterPath::parse(value), Err(NotPlain), "{value}");
         }
         for value in ["", ",", " , "] {
@@ -444,11 +444,9 @@ mod tests {
 
         /// All of it, said in two ways.
         #[test]
-        fn what_is_included_and_what_is_not_excluded_make_the_whole(keys in prop::collection::vec("[a-c]{1,2}", 1..4)) {
-            let object = |keys: &[String]| keys.iter().map(|key| format!(r#""{key}":{{"x":[1,{{}}]}}"#)).collect::<Vec<_>>().join(",");
-            let mut keys = keys;
-            keys.sort();
-            keys.dedup();
+        fn what_is_included_and_what_is_not_excluded_make_the_whole(keys in prop::collection::btree_set("[a-c]{1,2}", 1..4)) {
+            let object = |some: &[String]| some.iter().map(|key| format!(r#""{key}":{{"x":[1,{{}}]}}"#)).collect::<Vec<_>>().join(",");
+            let keys: Vec<String> = keys.into_iter().collect();
             let json = format!("{{{}}}", object(&keys));
             prop_assert_eq!(filtered(&keys[0], &json), format!("{{{}}}", object(&keys[..1])));
             prop_assert_eq!(filtered(&format!("-{}", keys[0]), &json), format!("{{{}}}", object(&keys[1..])));

@@ -155,7 +155,7 @@ fn packed<E: Write>(mut encoder: E, body: &[u8], finish: impl FnOnce(E) -> io::R
 
 fn is_zlib(body: &[u8]) -> bool {
     let [method, flags, ..] = body else { return false };
-    method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)
+    method & 0x0f == 8 && ((u16::from(*method) << 8) | u16::from(*flags)).is_multiple_of(31)
 }
 
 /// Returns what the engine is asked for: of the codings that the client takes, those that are read here, as the client put it.

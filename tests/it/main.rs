@@ -25,8 +25,6 @@ mod cross_encoder;
 mod demo;
 /// Who may depend on what.
 mod dependency_rules;
-/// What documents say about tests.
-mod documents;
 /// Bodies that travel compressed.
 mod encodings;
 /// Searches that are explained instead of answered.

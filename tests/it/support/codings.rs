@@ -51,7 +51,7 @@ fn stored_brotli(bytes: &[u8]) -> Vec<u8> {
     for (place, block) in bytes.chunks(1 << 16).enumerate() {
         // From the lowest bit: a window of 64 KiB (first block), not the last block, a length of four digits, the length - 1, stored.
         let (skipped, length) = (usize::from(place == 0), block.len() - 1);
-        let header = (length << 3 | 1 << 19) << skipped;
+        let header = ((length << 3) | (1 << 19)) << skipped;
         packed.extend_from_slice(&header.to_le_bytes()[..3]);
         packed.extend_from_slice(block);
     }
