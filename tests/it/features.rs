@@ -89,15 +89,9 @@ async fn fields_are_added_to_a_page_that_comes_alone_and_its_own_errors_are_not_
     engine.trouble(|_| Some(Trouble::Status(400)));
     let own = search(r#","profile":true"#);
     let before = engine.count();
-<<<<<<< HEAD
-    let own_reply = own.send(gateway.address).await;
-    assert_eq!((own_reply.rerank_status(), engine.count()), ("skipped; reason=upstream-status", before + 1));
-    assert_same(&own_reply, &own.send(engine.node.address).await);
-=======
     let refused = own.send(gateway.address).await;
     assert_eq!((refused.rerank_status(), engine.count()), ("skipped; reason=upstream-status", before + 1));
     assert_same(&refused, &own.send(engine.node.address).await);
->>>>>>> features
     engine.trouble(|_| Some(Trouble::FailedShard));
     reranked(&engine, &gateway, &own).await;
 }
