@@ -79,6 +79,11 @@ pub(crate) fn not_found() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "resource_not_found_exception", "the admin port has no such page")
 }
 
+/// Returns the answer to a call of the rerank API that has no scores.
+pub(crate) fn rerank_refused(status: StatusCode, reason: &str) -> Response<Body> {
+    error(status, "rerank_exception", reason)
+}
+
 /// Returns this value as JSON.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_vec(value).expect("plain structures of strings and numbers are JSON");

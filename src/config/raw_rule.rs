@@ -163,20 +163,26 @@ fn field_name(item: &Item<'_>) -> Result<Arc<str>, Reported> {
 fn query(item: &Item<'_>) -> Result<QueryText, Reported> {
     const SEVERAL: [(&str, Several); 4] =
         [("common", Several::Common), ("longest", Several::Longest), ("join", Several::Join), ("bypass", Several::Bypass)];
-    let (query, ways) = item.table(&["template-param"], |table| {
+    let (query, ways) = item.table(&[], |table| {
         let auto = table.read("from", word(&[("auto", ())]));
         let pointer = table.read("pointer", pointer);
         let url_param = table.read("url-param", Item::name);
-        let ways = usize::from(auto.is_given()) + usize::from(pointer.is_given()) + usize::from(url_param.is_given());
-        let from = pointer.optional().map(QueryFrom::Pointer).or(url_param.optional().map(QueryFrom::UrlParam));
+        let template_param = table.read("template-param", Item::name);
+        let given = [auto.is_given(), pointer.is_given(), url_param.is_given(), template_param.is_given()];
+        let ways = given.into_iter().filter(|given| *given).count();
+        let from = [
+            pointer.optional().map(QueryFrom::Pointer),
+            url_param.optional().map(QueryFrom::UrlParam),
+            template_param.optional().map(QueryFrom::TemplateParam),
+        ];
         let query = QueryText {
-            from: from.unwrap_or(QueryFrom::Auto),
+            from: from.into_iter().flatten().next().unwrap_or(QueryFrom::Auto),
             several: table.read("several", word(&SEVERAL)).or(Several::Common),
             filters: table.read("filters", Item::flag).or(false),
         };
         (query, ways)
     })?;
-    if ways > 1 { Err(item.refuse("takes one of `from`, `pointer` and `url-param`")) } else { Ok(query) }
+    if ways > 1 { Err(item.refuse("takes one of `from`, `pointer`, `url-param` and `template-param`")) } else { Ok(query) }
 }
 
 fn pointer(item: &Item<'_>) -> Result<String, Reported> {

@@ -36,7 +36,7 @@ fn validate(raw: RawFile<'_>) -> Config {
     Config {
         rules: rules.map(Arc::new).collect(),
         listener: raw.listener,
-        admin: Admin { address: raw.admin_address.or(loopback(9281)) },
+        admin: Admin { address: raw.admin_address.or(loopback(9281)), token: raw.admin_token.optional() },
         upstream: raw.upstream,
         limits: raw.limits,
         cache: raw.cache,
@@ -50,8 +50,8 @@ const DEFAULT_WINDOW: u32 = 100;
 fn check_addresses(raw: &RawFile<'_>) {
     let [listener, admin] =
         [(&raw.listener_address, 9280), (&raw.admin_address, 9281)].map(|(address, port)| address.get().copied().unwrap_or(loopback(port)));
-    if !admin.ip().is_loopback() {
-        raw.admin_address.refuse("must be a loopback address, such as \"127.0.0.1:9281\": this version has no token to guard it");
+    if !admin.ip().is_loopback() && !raw.admin_token.is_given() {
+        raw.admin_address.refuse("must be a loopback address, such as \"127.0.0.1:9281\", or be guarded: write admin.token");
     }
     let shared = listener.port() == admin.port() && listener.port() != 0;
     if shared && (listener.ip() == admin.ip() || listener.ip().is_unspecified()) {

@@ -45,6 +45,11 @@ impl<'a> Hit<'a> {
         Ok(Self { index: index.unwrap_or_default(), id: id.unwrap_or_default(), score, source, fields, layout })
     }
 
+    /// Whether it carries the values that it was sorted by.
+    pub fn is_sorted(&self) -> bool {
+        self.layout.items().iter().any(|item| item.key == "sort")
+    }
+
     /// The hit's own bytes.
     pub fn raw(&self) -> &'a str {
         self.layout.as_str()

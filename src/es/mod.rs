@@ -4,11 +4,13 @@
 
 pub mod allow_list;
 pub mod ext;
+pub mod filter_path;
 pub mod hit;
 pub mod json;
 pub(crate) mod layout;
 pub mod media;
 pub mod msearch;
+pub mod pit;
 pub mod pointer;
 mod query_kinds;
 pub mod query_syntax;
@@ -19,5 +21,6 @@ pub mod request;
 pub mod response;
 pub mod retriever;
 pub(crate) mod strip;
+pub mod template;
 pub mod text;
 pub mod url;

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     json::{self, Kind, kind},
     layout::{Cursor, Edit, Layout, Malformed},
+    pit::{self, Pit},
     request::Unreadable,
     url::Params,
 };
@@ -155,7 +156,12 @@ impl<'a> MultiSearch<'a> {
 
 // === impl Item ===
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// Returns the point in time that the search names, if it names one.
+    pub fn pit(&self) -> Option<Pit<'a>> {
+        pit::of_search(&json::object(str::from_utf8(self.body).ok()?).ok()?)
+    }
+
     /// Reads the header; `call` holds the parameters of the whole call, which it overrides.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ pub fn page(params: &Params<'_>, body: &Object<'_>) -> Result<Page, Unreadable> 
 
 /// Whether the hits come in the order of their scores: no `sort` in URL or body but `_score`, best first.
 pub fn is_by_score(params: &Params<'_>, body: &Object<'_>) -> bool {
-    sorts_by_score(body) && matches!(params.get("sort"), None | Some("_score" | "_score:desc"))
+    sorts_by_score(body) && matches!(params.get("sort"), None | Some("" | "_score" | "_score:desc"))
 }
 
 /// Whether a `sort` in `body`, if there is one, is `_score`, best first.

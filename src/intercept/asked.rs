@@ -83,6 +83,7 @@ impl Asked {
             accept: self.text(ACCEPT),
             rerank_query: self.head.headers.get(RERANK_QUERY).and_then(|value| str::from_utf8(value.as_bytes()).ok()),
             own: self.own.as_ref(),
+            template_params: None,
             body: &self.decoded,
         }
     }

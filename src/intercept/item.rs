@@ -9,13 +9,17 @@ use tokio::time;
 
 use crate::{
     config::Rule,
-    es::response::SearchResponse,
+    es::{
+        filter_path::{Empty, NotFiltered},
+        hit::Hit,
+        response::SearchResponse,
+    },
     intercept::{
         Gateway,
         compute::compute,
-        narrow::narrow,
+        narrow::present,
         pin::{Pin, Turn, name_search},
-        plan::{Hints, Search, SearchPlan, Widening, plan},
+        plan::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan},
         rank::Ranking,
         widen::{Widened, widen},
     },
@@ -43,6 +47,8 @@ pub struct Planned {
     pub plan: SearchPlan,
     /// The name that all its pages share.
     key: Digest128,
+    /// Whether only the answer tells what was searched.
+    is_blind: bool,
 }
 
 /// What became of a search's hits.
@@ -61,7 +67,7 @@ impl Item<'_> {
         let Self { gateway, rule, search, .. } = self;
         let planned = |hints: Hints| -> Result<Planned, Reason> {
             let plan = compute(search.body.len(), || plan(search, rule, &hints)).ok_or(Reason::Internal).flatten()?;
-            Ok(Planned { key: name_search(&gateway.digester, self.headers, &plan.pin_subject), plan })
+            Ok(Planned { key: name_search(&gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: false })
         };
         let is_refused = |found: &Planned| gateway.memory.is_refused(self.path, rule, &found.plan);
         let hints =
@@ -77,6 +83,26 @@ impl Item<'_> {
         if is_refused(&found) { Err(Reason::RewriteRejected) } else { Ok(found) }
     }
 
+    /// Plans to rank whatever page comes back by this text: the search is sent as it is, and not known.
+    pub fn plan_page(&self, query_text: FoundText) -> Planned {
+        let ranked = self.rule.window;
+        let page = Page { from: 0, size: usize::MAX };
+        let (widening, reading, pin_subject) = (Widening::Page, Reading::Source, Vec::new());
+        let plan = SearchPlan {
+            page,
+            widening,
+            fetch: ranked,
+            ranked,
+            query_text,
+            reading,
+            pin_subject,
+            own: None,
+            explain: false,
+            filter_path: None,
+        };
+        Planned { key: name_search(&self.gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: true }
+    }
+
     /// Checks that there is something to rank by: the model, or an earlier page.
     pub fn check_model(&self, planned: &Planned) -> Result<(), Reason> {
         let follows = planned.plan.page.from > 0 && self.gateway.pins.get(planned.key).is_some();
@@ -88,18 +114,33 @@ impl Item<'_> {
         compute(self.search.body.len(), || widen(&self.search, &planned.plan))
     }
 
-    /// Arranges the answer's hits as an earlier page of the search, or by the model, and cuts the page; `None` for a bug of ours.
-    /// `bytes` is how large the answer is.
-    pub async fn rank(&self, planned: &Planned, response: &SearchResponse<'_>, bytes: usize, deadline: Deadline) -> Option<Ranked> {
+    /// Arranges the answer's hits as an earlier page of the search, or by the model, and cuts the page.
+    ///
+    /// `bytes` is how large the answer is, `empty` the engine's way with `filter_path`.
+    ///
+    /// # Errors
+    /// Why the answer is of no use: the client's `filter_path` cannot be applied to it, or a bug of ours.
+    pub async fn rank(
+        &self,
+        planned: &Planned,
+        response: &SearchResponse<'_>,
+        (bytes, empty): (usize, Empty),
+        deadline: Deadline,
+    ) -> Result<Ranked, Reason> {
         let plan = &planned.plan;
         let Self { gateway, rule, path, .. } = *self;
         let ranking = Ranking { gateway, rule, plan, path, response, bytes };
-        let (pin, own) = self.turn(&ranking, planned.key, deadline).await;
+        let (pin, own) = if planned.is_blind && response.hits.iter().any(Hit::is_sorted) {
+            (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Sorted), hits: Vec::new() }), None)
+        } else {
+            self.turn(&ranking, planned.key, deadline).await
+        };
         let page = || {
             let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
-            narrow(response, plan.cut(), &plan.reading, &arrangement)
+            present(response, plan, rule, &arrangement, empty)
         };
-        compute(bytes, page).map(|page| Ranked { page, outcome: pin.outcome.clone() })
+        let page = compute(bytes, page).ok_or(Reason::Internal)?.map_err(|NotFiltered| Reason::FilterPath)?;
+        Ok(Ranked { page, outcome: pin.outcome.clone() })
     }
 
     /// Returns what an earlier page, or a like search at the same time, said of these hits; if none, what the model says.

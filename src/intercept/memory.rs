@@ -1,6 +1,6 @@
 //! What earlier answers taught, bounded and forgetful: losing it costs speed, never correctness.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use moka::{Entry, sync::Cache};
 use rerank_plugin::Digest128;
@@ -15,6 +15,9 @@ use crate::{
 /// How long an engine's refusal, or the shape of an index, is believed.
 const BELIEVED: Duration = Duration::from_secs(300);
 const ENTRIES: u64 = 10_000;
+/// Bytes of rendered templates, and what one weighs besides its text.
+const RENDERED_BYTES: u64 = 16 << 20;
+const OVERHEAD: usize = 100;
 
 /// The part of the cap that is left free: for what is not hits, and for hits that are larger than the others were.
 const ROOM: usize = 4;
@@ -27,6 +30,7 @@ pub struct Memory {
     hit_bytes: Cache<Digest128, usize>,
     trust: Cache<Digest128, Trust>,
     learnt: Cache<Digest128, ()>,
+    rendered: Cache<Digest128, Arc<str>>,
 }
 
 // === impl Memory ===
@@ -35,7 +39,9 @@ impl Memory {
     /// Returns an empty memory.
     pub fn new(digester: Digester) -> Self {
         let trust = Cache::builder().max_capacity(ENTRIES).build();
-        Self { digester, refused: forgetful(), read_fields: forgetful(), hit_bytes: forgetful(), trust, learnt: forgetful() }
+        let weigh = |_: &Digest128, text: &Arc<str>| u32::try_from(text.len() + OVERHEAD).unwrap_or(u32::MAX);
+        let rendered = Cache::builder().max_capacity(RENDERED_BYTES).weigher(weigh).time_to_live(BELIEVED).build();
+        Self { digester, refused: forgetful(), read_fields: forgetful(), hit_bytes: forgetful(), trust, learnt: forgetful(), rendered }
     }
 
     /// Returns whether the engine refuses what the plan adds to searches of this path.
@@ -80,7 +86,18 @@ impl Memory {
         self.hit_bytes.insert(key, bytes.max(known - known / 8));
     }
 
-    fn trust(&self, path: &str, rule: &Rule) -> f64 {
+    /// Returns what the engine made of an inline template of this name.
+    pub fn rendered(&self, name: Digest128) -> Option<Arc<str>> {
+        self.rendered.get(&name)
+    }
+
+    /// The engine rendered an inline template, its parameters included.
+    pub fn remember_rendered(&self, name: Digest128, text: Arc<str>) {
+        self.rendered.insert(name, text);
+    }
+
+    /// Returns the trust that the model has on this path.
+    pub fn trust(&self, path: &str, rule: &Rule) -> f64 {
         self.trust.get(&self.trust_key(path, rule)).unwrap_or_default().value()
     }
 
@@ -110,7 +127,7 @@ impl Memory {
         }
     }
 
-    fn key(&self, path: &str, rule: &Rule, added: &[std::sync::Arc<str>]) -> Digest128 {
+    fn key(&self, path: &str, rule: &Rule, added: &[Arc<str>]) -> Digest128 {
         let start = self.digester.start().piece(path.as_bytes()).piece(&rule.number.to_le_bytes());
         added.iter().fold(start, |digest, name| digest.piece(name.as_bytes())).finish()
     }

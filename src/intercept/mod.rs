@@ -7,15 +7,19 @@ mod answer;
 mod asked;
 mod compute;
 mod encoding;
+mod everywhere;
+pub mod explain;
 mod item;
 mod memory;
 mod multi;
 pub mod narrow;
 mod pin;
+mod pit;
 pub mod plan;
 mod rank;
 mod search;
 pub mod serve;
+mod template;
 pub mod widen;
 
 use std::{
@@ -48,6 +52,7 @@ pub struct Gateway {
     digester: Digester,
     memory: memory::Memory,
     pins: pin::Pins,
+    points: pit::PointsInTime,
 }
 
 /// The service: searches with a rule are reranked, everything else streams through.
@@ -69,6 +74,7 @@ impl Gateway {
             registry,
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
+            points: pit::PointsInTime::new(digester.clone()),
             digester,
         }
     }
@@ -85,9 +91,14 @@ impl Intercept {
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let uri = request.uri();
         match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
-            Route::Passthrough | Route::OpenPit(_) | Route::ClosePit => self.forward(request, None).await,
+            Route::Passthrough => self.forward(request, None).await,
+            Route::OpenPit(index) => pit::open(&self, &index, request).await,
+            Route::ClosePit => pit::close(&self, request).await,
             Route::MultiSearch(call) => multi::Multi::new(self, call).answer(request).await,
-            Route::SearchEverywhere(matched) | Route::Search(matched) => self.search(request, matched).await,
+            Route::Template(Match::Rule(rule)) => template::Template::new(self, rule).answer(request).await,
+            Route::Template(matched) => self.search(request, matched).await,
+            Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
+            Route::Search(matched) => self.search(request, matched).await,
         }
     }
 

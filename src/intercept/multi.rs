@@ -14,9 +14,11 @@ use crate::{
     body::Body,
     config::Rule,
     es::{
+        filter_path::Empty,
         media,
         msearch::{self, MultiAnswer, MultiSearch},
         response::SearchResponse,
+        url::Params,
     },
     intercept::{
         Gateway, Intercept,
@@ -144,23 +146,28 @@ impl Multi {
     fn parts(&self, asked: &Asked, call: &MultiSearch<'_>) -> Result<Vec<Part>, Reason> {
         media::check_lines(asked.text(header::CONTENT_TYPE), asked.text(header::ACCEPT))?;
         let params = msearch::params(asked.head.uri.query())?;
-        let in_path = self.call.index.as_deref();
-        let part = |item: &msearch::Item<'_>| {
-            let Ok(header) = item.header(&params) else {
-                return Part { rule: Err(Reason::Unsupported), headers: true, path: String::new(), query: String::new(), own: None };
-            };
-            let index = header.index.as_deref().or(in_path);
-            let path = index.filter(|index| !index.is_empty()).map_or("/_search".to_owned(), |index| format!("/{index}/_search"));
-            let query = Some(header.query.as_str()).filter(|query| !query.is_empty());
-            let found = route::find(index.unwrap_or("*"), query, &asked.head.headers, &self.intercept.gateway.rules);
-            let (rule, headers) = match found {
-                Match::Rule(rule) => (Ok(Arc::clone(&rule)), rule.headers),
-                Match::NoRule => (Err(Reason::NoRule), self.intercept.gateway.headers),
-                Match::Mixed { headers } => (Err(Reason::MixedRules), headers),
-            };
-            Part { rule, headers, path, query: header.query, own: None }
+        Ok(call.items.iter().map(|item| self.part(asked, item, &params)).collect())
+    }
+
+    fn part(&self, asked: &Asked, item: &msearch::Item<'_>, params: &Params<'_>) -> Part {
+        let gateway = &self.intercept.gateway;
+        let left = |reason, headers| Part { rule: Err(reason), headers, path: String::new(), query: String::new(), own: None };
+        let Ok(header) = item.header(params) else { return left(Reason::Unsupported, true) };
+        let named = header.index.or_else(|| self.call.index.clone());
+        let index = match item.pit().filter(|_| named.is_none()).map(|pit| gateway.points.find(&pit)) {
+            None => named,
+            Some(Some(index)) => Some(index.to_string()),
+            Some(None) => return left(Reason::UnknownPit, gateway.headers),
         };
-        Ok(call.items.iter().map(part).collect())
+        let index = index.as_deref().filter(|index| !index.is_empty());
+        let query = Some(header.query.as_str()).filter(|query| !query.is_empty());
+        let (rule, headers) = match route::find(index.unwrap_or("*"), query, &asked.head.headers, &gateway.rules) {
+            Match::Rule(rule) => (Ok(Arc::clone(&rule)), rule.headers),
+            Match::NoRule => (Err(Reason::NoRule), gateway.headers),
+            Match::Mixed { headers } => (Err(Reason::MixedRules), headers),
+        };
+        let path = index.map_or("/_search".to_owned(), |index| format!("/{index}/_search"));
+        Part { rule, headers, path, query: header.query, own: None }
     }
 
     /// Plans each item that has a rule and a model; all answers together are to stay under the cap.
@@ -244,8 +251,9 @@ impl Multi {
             };
             item.remember_size(planned, response);
             let budget = item.rule.timeout.min(item.rule.total_timeout.saturating_sub(elapsed));
-            let ranked = item.rank(planned, response, texts[place].len(), Deadline::after(budget)).await;
-            let Ranked { page, outcome } = ranked.ok_or(Useless(Reason::Internal))?;
+            // No item has a `filter_path` of its own.
+            let ranked = item.rank(planned, response, (texts[place].len(), Empty::Kept), Deadline::after(budget)).await;
+            let Ranked { page, outcome } = ranked.map_err(Useless)?;
             let page = String::from_utf8(page).map_err(|_| Useless(Reason::Internal))?;
             Ok(Some((Some(page), outcome)))
         };
@@ -348,6 +356,7 @@ impl Part {
             // A header says it of the whole call, and every item is another search.
             rerank_query: None,
             own: self.own.as_ref(),
+            template_params: None,
             body,
         }
     }

@@ -8,12 +8,14 @@ use crate::{
     config::{Field, QueryFrom, Rule, Several},
     es::{
         allow_list, ext,
+        filter_path::{self, FilterPath},
         json::{self, Object},
         media, pointer,
         query_syntax::{self, Dialect},
         query_text::{Flaw, MOST_TEXT, Survey},
         reading::{self, NoReading},
         request::{self, MAX_RESULT_WINDOW, Request, Unreadable},
+        template,
         url::Params,
     },
     rerank::Reason,
@@ -51,6 +53,8 @@ pub struct Search<'a> {
     pub rerank_query: Option<&'a str>,
     /// What was taken out of it, because it asked the engine to rerank.
     pub own: Option<&'a Own>,
+    /// The parameters of the template that it was rendered from, a JSON object.
+    pub template_params: Option<&'a str>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -81,6 +85,10 @@ pub struct SearchPlan {
     pub reading: Reading,
     /// What the search itself says of its reranking.
     pub own: Option<Own>,
+    /// Whether hits come with an explanation of their scores.
+    pub explain: bool,
+    /// What the client wants to see of the answer; the engine is not told.
+    pub filter_path: Option<FilterPath>,
     /// Bytes that are the same for all pages of one search and differ between searches.
     pub pin_subject: Vec<u8>,
 }
@@ -110,17 +118,24 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
     let (fetch, ranked) = sizes(page, widening, (window, survey.window()), hints)?;
 
     let leaves = survey.texts()?;
+    let filter_path = request.params.get("filter_path").map_or(Ok(None), FilterPath::parse)?;
     let Some(said) = said.filter(|_| is_on_allow_list(&request.params, &body)) else { return Err(Reason::Unsupported) };
     let fields = search.own.and_then(|own| own.fields.as_deref()).unwrap_or(&rule.fields);
     let names = fields.iter().map(|field| &field.name);
     let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
+    // A pipeline may do anything to what is added, and it could not be told from the client's own any more.
+    if allow_list::has_pipeline(&request.params, &body) && adds_fields(&reading) {
+        return Err(Reason::FieldConflict);
+    }
     let query_text = Asked { search, rule, params: &request.params, body: &body }.text(said, leaves).ok_or(Reason::NoQueryText)?;
     if query_text.text.len() > MOST_TEXT {
         return Err(Reason::Unsupported);
     }
     let mut pin_subject = pin_subject(search.path, &request.params, &body);
     pin_subject.extend(search.own.map(|own| format!("\n{own:?}")).unwrap_or_default().into_bytes());
-    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, own: search.own.cloned(), pin_subject })
+    let explain = allow_list::explains(&request.params, &body);
+    let own = search.own.cloned();
+    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, own, explain, filter_path, pin_subject })
 }
 
 /// Returns the search's parameters and JSON.
@@ -200,6 +215,7 @@ impl Asked<'_> {
             QueryFrom::Auto => None,
             QueryFrom::Pointer(at) => pointer::find(self.body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
             QueryFrom::UrlParam(name) => from_url(self.params, name),
+            QueryFrom::TemplateParam(name) => self.search.template_params.and_then(|params| from_template(params, name)),
         }
     }
 }
@@ -208,6 +224,12 @@ fn from_url(params: &Params<'_>, name: &str) -> Option<FoundText> {
     let value = params.get(name)?;
     let at = format!("?{name}");
     if name == "q" { FoundText::new(&query_syntax::words(value, Dialect::Lucene), &at) } else { FoundText::new(value, &at) }
+}
+
+/// Returns the query text in a template's parameter.
+pub(super) fn from_template(params: &str, name: &str) -> Option<FoundText> {
+    let text = template::param(params, name).filter(|text| text.len() <= MOST_TEXT)?;
+    FoundText::new(&text, &format!("/params/{name}"))
 }
 
 /// Returns the one text that stands for all that were found.
@@ -280,8 +302,12 @@ impl SearchPlan {
     }
 
     pub(super) fn adds_fields(&self) -> bool {
-        matches!(&self.reading, Reading::Fields { added } if !added.is_empty())
+        adds_fields(&self.reading)
     }
+}
+
+fn adds_fields(reading: &Reading) -> bool {
+    matches!(reading, Reading::Fields { added } if !added.is_empty())
 }
 
 // === impl Reason ===
@@ -317,6 +343,12 @@ impl From<Flaw> for Reason {
     }
 }
 
+impl From<filter_path::NotPlain> for Reason {
+    fn from(_: filter_path::NotPlain) -> Self {
+        Self::FilterPath
+    }
+}
+
 impl From<NoReading> for Reason {
     fn from(missing: NoReading) -> Self {
         match missing {
@@ -330,7 +362,7 @@ impl From<NoReading> for Reason {
 pub(super) mod tests {
     use std::{path::Path, sync::Arc, time::Duration};
 
-    use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
+    use super::{FilterPath, FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
     use crate::{
         config::{ExtRerank, Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
         rerank::Reason,
@@ -349,6 +381,7 @@ pub(super) mod tests {
             instruction: None,
             fields: vec![field("title"), field("content.text")],
             query: QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false },
+            trust_client: false,
             window: 100,
             timeout: Duration::from_millis(300),
             total_timeout: Duration::from_secs(5),
@@ -357,7 +390,6 @@ pub(super) mod tests {
             score: ScorePolicy::Replace,
             annotate: false,
             headers: true,
-            trust_client: false,
             serve_retrievers: false,
             ext_rerank: ExtRerank::Forward,
             min_score: None,
@@ -366,7 +398,16 @@ pub(super) mod tests {
 
     pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
         let content_type = (!body.is_empty()).then_some("application/json");
-        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, own: None, body: body.as_bytes() }
+        Search {
+            path: "/products/_search",
+            query,
+            content_type,
+            accept: None,
+            rerank_query: None,
+            template_params: None,
+            own: None,
+            body: body.as_bytes(),
+        }
     }
 
     fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
@@ -467,6 +508,10 @@ pub(super) mod tests {
             ("", r#""from":100,"explain":true"#, Reason::BeyondWindow),
             ("", r#""post_filter":{"function_score":{"random_score":{}}},"collapse":{"field":"a"}"#, Reason::Unstable),
             ("", r#""_source":false,"script_fields":{"title":{"script":"1"}}"#, Reason::FieldConflict),
+            ("filter_path=a..b", "", Reason::FilterPath),
+            ("filter_path=-&nonsense", "", Reason::FilterPath),
+            ("stored_fields=title", "", Reason::FieldConflict),
+            ("search_pipeline=p&_source=false", "", Reason::FieldConflict),
             ("", r#""size":"3""#, Reason::Unsupported),
             ("", r#""size":-1"#, Reason::Unsupported),
             ("", r#""from":1.0"#, Reason::Unsupported),
@@ -480,10 +525,10 @@ pub(super) mod tests {
         ] {
             assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
         }
-        for key in ["pit", "retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "nonsense"] {
+        for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "verbose_pipeline", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
-        for name in ["filter_path=hits", "explain", "docvalue_fields=a", "stored_fields=a", "sort=_score", "v"] {
+        for name in ["index=a", "verbose_pipeline=true", "stored_fields=_none_", "v"] {
             assert_eq!(with_match(name, "").err(), Some(Reason::Unsupported), "{name}");
         }
         assert_eq!(planned("", r#""query":{"match_all":{}}"#).err(), Some(Reason::NoQueryText));
@@ -496,10 +541,21 @@ pub(super) mod tests {
     fn what_is_on_the_list_is_reranked() {
         let entries = r#""_source":true,"fields":["x"],"docvalue_fields":["y"],"script_fields":{},"track_total_hits":false,"track_scores":true,
             "min_score":0.5,"highlight":{},"aggs":{},"aggregations":{},"suggest":{},"timeout":"1s","sort":["_score"],"version":true,
-            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[]"#;
-        let query = "preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
+            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[],"stats":["g"],
+            "runtime_mappings":{},"derived":{},"collapse":{"field":"z"},"include_named_queries_score":true,"explain":false"#;
+        let query = "docvalue_fields=a&sort=_score&stats=g&version=true&track_scores=true&suggest_field=a&suggest_text=b&phase_took\
+            &preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
             &expand_wildcards=open&pretty&human&error_trace&rest_total_hits_as_int=true&typed_keys&timeout=1s&batched_reduce_size=2";
         assert!(with_match(query, entries).is_ok());
+    }
+
+    #[test]
+    fn what_is_done_to_the_answer_is_planned() {
+        let plan = with_match("filter_path=hits.hits._id,-took&explain=true", r#""explain":false"#).expect("reranked");
+        assert_eq!((plan.explain, plan.widening, plan.rewrites()), (true, Widening::Page, false));
+        assert_eq!(plan.filter_path, FilterPath::parse("hits.hits._id,-took").expect("plain"));
+        let plain = with_match("filter_path=&explain", r#""explain":true"#).expect("reranked");
+        assert_eq!((plain.explain, plain.widening, plain.filter_path), (false, Widening::Window, None));
     }
 
     #[test]

@@ -5,25 +5,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, response};
+use http::{HeaderName, Request, Response, StatusCode, header::CONTENT_LENGTH, response};
 use rerank_plugin::Deadline;
 use tracing::{debug, info, warn};
 
 use crate::{
     body::{self, Body, Collected, collect_capped},
     config::Rule,
-    es::response::SearchResponse,
+    es::{filter_path::Empty, response::SearchResponse, template},
     intercept::{
         Intercept,
         answer::{self, Answer},
         asked::{Asked, Unread},
         compute::compute,
         encoding::Coding,
+        explain,
         item::{Item, Planned},
     },
     rerank::{Outcome, Reason},
     respond::{self, Timing},
 };
+
+/// Elasticsearch's answers have it, OpenSearch's do not.
+const ELASTIC_PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
+/// OpenSearch's answers have it.
+const OPENSEARCH: HeaderName = HeaderName::from_static("x-opensearch-version");
 
 /// One search that has a rule.
 pub struct Search {
@@ -32,11 +38,21 @@ pub struct Search {
     started: Instant,
 }
 
+/// How a search's answer is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As it came.
+    Own,
+    /// As that of a template search.
+    Template,
+}
+
 /// A search on its way: what the client sent, what is searched, and how that was planned.
 struct Flight<'a> {
     asked: &'a Asked,
     item: Item<'a>,
     planned: Planned,
+    shape: Shape,
 }
 
 /// The engine's answer to a widened search.
@@ -56,6 +72,11 @@ impl Search {
         Self { intercept, rule, started: Instant::now() }
     }
 
+    /// The budget started when the head was read.
+    pub fn since(intercept: Intercept, rule: Arc<Rule>, started: Instant) -> Self {
+        Self { intercept, rule, started }
+    }
+
     /// Answers the search.
     pub async fn answer(self, request: Request<Body>) -> Response<Body> {
         match Asked::read(request, self.intercept.gateway.max_inspected_body, self.rule.total_timeout).await {
@@ -67,19 +88,28 @@ impl Search {
 
     /// Answers a search that was read; its index is remembered by `path`.
     pub async fn take(&self, asked: &Asked, path: &str) -> Response<Body> {
-        let gateway = &self.intercept.gateway;
         let served = asked.served(&self.rule);
         let asked = served.as_ref().unwrap_or(asked);
+        if explain::is_wanted(&asked.head.headers, &self.rule) {
+            let told = Box::pin(self.intercept.explain_read(&self.rule, asked, path)).await;
+            return respond::json(StatusCode::OK, &told);
+        }
+        let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         match item.plan(gateway.max_inspected_body) {
-            Ok(planned) => self.search(&Flight { asked, item, planned }).await,
+            Ok(planned) => self.send(asked, item, planned, Shape::Own).await,
             Err(reason) => self.resend(asked, reason).await,
         }
     }
 
+    /// Answers a request by the search that was planned for it.
+    pub async fn send(&self, asked: &Asked, item: Item<'_>, planned: Planned, shape: Shape) -> Response<Body> {
+        self.search(&Flight { asked, item, planned, shape }).await
+    }
+
     /// Sends the widened search and hands its answer on, or the original's when that will not do.
     async fn search(&self, flight: &Flight<'_>) -> Response<Body> {
-        let Flight { asked, item, planned } = flight;
+        let Flight { asked, item, planned, .. } = flight;
         if let Err(reason) = item.check_model(planned) {
             item.pin_engine_order(planned, reason);
             return self.resend(asked, reason).await;
@@ -108,7 +138,7 @@ impl Search {
 
     /// Has the answer's hits ranked, and answers with the page.
     async fn hits(&self, flight: &Flight<'_>, answered: Answered<'_>) -> Response<Body> {
-        let Flight { item, planned, .. } = flight;
+        let Flight { item, planned, shape, .. } = flight;
         let Answered { head, coding, response, bytes, engine } = answered;
         item.remember_size(planned, &response);
         if response.failed_shards > 0 && planned.plan.rewrites() {
@@ -116,18 +146,20 @@ impl Search {
         }
         let started = Instant::now();
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
-        match item.rank(planned, &response, bytes, Deadline::after(budget)).await {
-            Some(ranked) => {
+        let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
+        match item.rank(planned, &response, (bytes, empty), Deadline::after(budget)).await {
+            Ok(ranked) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
-                self.finish(rebuild(head, coding, ranked.page), &ranked.outcome, Some(timing))
+                let page = shape.finish(ranked.page, &head);
+                self.finish(rebuild(head, coding, page), &ranked.outcome, Some(timing))
             }
-            None => self.refused(flight, Reason::Internal).await,
+            Err(reason) => self.refused(flight, reason).await,
         }
     }
 
     /// The engine does not take the widened search, or its answer is of no use: the client's own search decides.
     async fn refused(&self, flight: &Flight<'_>, reason: Reason) -> Response<Body> {
-        let Flight { asked, item, planned } = flight;
+        let Flight { asked, item, planned, .. } = flight;
         item.pin_engine_order(planned, reason);
         match reason {
             Reason::TooLarge => {
@@ -169,7 +201,8 @@ impl Search {
         self.forward(asked.again(), reason).await
     }
 
-    async fn forward(&self, request: Request<Body>, reason: Reason) -> Response<Body> {
+    /// Sends a request that was not looked into.
+    pub async fn forward(&self, request: Request<Body>, reason: Reason) -> Response<Body> {
         let response = self.intercept.upstream.send(request).await.unwrap_or_else(|error| respond::upstream_error(&error));
         self.finish(response, &Outcome::Skipped(reason), None)
     }
@@ -180,6 +213,16 @@ impl Search {
             respond::set_status(response.headers_mut(), outcome, timing);
         }
         response
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn finish(self, page: Vec<u8>, head: &response::Parts) -> Vec<u8> {
+        // Elasticsearch ends both alike.
+        let is_ended = self == Self::Template && head.headers.contains_key(OPENSEARCH);
+        if is_ended { compute(page.len(), || template::with_status(page.clone())).unwrap_or(page) } else { page }
     }
 }
 

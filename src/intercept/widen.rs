@@ -35,7 +35,8 @@ struct Edit {
 pub fn widen(search: &Search<'_>, plan: &SearchPlan) -> Widened {
     let request = Request::read(search.query, search.body).expect("a planned search has been read before");
     let moved = moved(plan);
-    let target = search.path.to_owned() + &request.params.without(moved);
+    // The whole answer is needed here, and filtered here.
+    let target = search.path.to_owned() + &request.params.without(&[moved, &["filter_path"]].concat());
     if moved.is_empty() {
         return Widened { target, content_type: None, body: search.body.to_vec() };
     }
@@ -160,6 +161,14 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_engine_is_not_told_what_is_filtered_here() {
+        let search = tests::search(Some("filter_path=hits.hits._id&q=x&pretty"), "");
+        assert_eq!(widened(&search, Hints::default()).target, "/products/_search?q=x&pretty");
+        let alone = tests::search(Some("q=x&terminate_after=3&filter_path=took"), "");
+        assert_eq!(widened(&alone, Hints::default()).target, "/products/_search?q=x&terminate_after=3");
+    }
+
+    #[test]
     fn a_page_that_comes_alone_stays_where_it_is() {
         let profiled = format!(r#" {{"profile":true,{MATCH},"from":3}} "#);
         let as_written = widened(&tests::search(Some("size=4&pretty"), &profiled), Hints::default());
@@ -171,11 +180,11 @@ pub(super) mod tests {
         assert_eq!(filtered.body, br#"{"fields":["title","content.text"]}"#);
         assert_eq!(filtered.content_type.as_deref(), Some("application/json"));
         let in_url = tests::search(
-            Some("q=x&search_pipeline=p&source=%7B%22size%22:3,%22_source%22:%22a%22%7D&source_content_type=application/json&from=1"),
+            Some("q=x&explain=true&source=%7B%22size%22:3,%22_source%22:%22a%22%7D&source_content_type=application/json&from=1"),
             "",
         );
         let moved = widened(&in_url, Hints::default());
-        assert_eq!(moved.target, "/products/_search?q=x&search_pipeline=p&from=1");
+        assert_eq!(moved.target, "/products/_search?q=x&explain=true&from=1");
         assert_eq!(moved.body, br#"{"size":3,"_source":"a","fields":["title","content.text"]}"#);
     }
 

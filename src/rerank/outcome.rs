@@ -33,6 +33,8 @@ pub enum Reason {
     EngineReranked,
     /// A field that the model needs is produced by the client's request in another way.
     FieldConflict,
+    /// A `filter_path` that cannot be applied here.
+    FilterPath,
     /// The search or its answer is over the cap.
     TooLarge,
     /// The engine refused the widened search.
@@ -41,6 +43,8 @@ pub enum Reason {
     UpstreamStatus,
     /// The engine's answer could not be read.
     UpstreamAnswer,
+    /// A point in time that was not opened through here.
+    UnknownPit,
     /// `Rerank: off`.
     ClientOff,
     /// The budget ended.
@@ -107,10 +111,12 @@ impl Reason {
             Self::Unstable => "unstable",
             Self::EngineReranked => "engine-reranked",
             Self::FieldConflict => "field-conflict",
+            Self::FilterPath => "filter-path",
             Self::TooLarge => "too-large",
             Self::RewriteRejected => "rewrite-rejected",
             Self::UpstreamStatus => "upstream-status",
             Self::UpstreamAnswer => "upstream-answer",
+            Self::UnknownPit => "unknown-pit",
             Self::ClientOff => "client-off",
             Self::Timeout => "timeout",
             Self::QueueFull => "queue-full",

@@ -10,8 +10,10 @@ use percent_encoding::percent_decode_str;
 use crate::config::Rule;
 
 mod rules;
+mod why;
 
 pub use rules::{Match, find};
+pub use why::{Expression, PassedOver, why};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub enum Route {
     Search(Match),
     /// A search of all indices, unless its body names a point in time: then of those that this was opened for.
     SearchEverywhere(Match),
+    /// A search by a template, to be rendered and reranked if it has a rule.
+    Template(Match),
     /// Several searches; each finds its own rule ([`find`]) where it names indices of its own.
     MultiSearch(Call),
     /// Opens a point in time for these index expressions.
@@ -42,6 +46,7 @@ pub struct Call {
 enum Verb {
     Search,
     MultiSearch,
+    Template,
     /// Elasticsearch's, and OpenSearch's word for it.
     Pit,
     PitSearch,
@@ -49,9 +54,10 @@ enum Verb {
 }
 
 /// Paths behind the index, or without one.
-const VERBS: [(&str, Verb); 5] = [
+const VERBS: [(&str, Verb); 6] = [
     ("_search", Verb::Search),
     ("_msearch", Verb::MultiSearch),
+    ("_search/template", Verb::Template),
     ("_pit", Verb::Pit),
     ("_search/point_in_time", Verb::PitSearch),
     ("_search/point_in_time/_all", Verb::AllPits),
@@ -64,11 +70,17 @@ pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderM
     match (verb, index) {
         (Verb::Search, Some(index)) if searches => Route::Search(find(&index, query, headers, rules)),
         (Verb::Search, None) if searches => Route::SearchEverywhere(find("*", query, headers, rules)),
+        (Verb::Template, index) if searches => Route::Template(find(index.as_deref().unwrap_or("*"), query, headers, rules)),
         (Verb::MultiSearch, index) if searches => Route::MultiSearch(Call { index: index.map(Cow::into_owned) }),
         (Verb::Pit | Verb::PitSearch, Some(index)) if method == Method::POST => Route::OpenPit(index.into_owned()),
         (Verb::Pit | Verb::PitSearch | Verb::AllPits, None) if method == Method::DELETE => Route::ClosePit,
         _ => Route::Passthrough,
     }
+}
+
+/// Returns the decoded index expressions of a path, `*` where it has none.
+pub fn index_of(path: &str) -> Cow<'_, str> {
+    divide(path).and_then(|(index, _)| index).unwrap_or(Cow::Borrowed("*"))
 }
 
 /// Returns the decoded index part of a path, if it has one, and what stands behind it; none for paths that are of no interest.

@@ -6,6 +6,7 @@ mod rig;
 mod tiny_model;
 
 mod facts;
+mod filter_path;
 mod prefix_stability;
 
 mod cranfield;

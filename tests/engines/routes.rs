@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::rig::{
-    engines::{Engine, on_each},
+    engines::{Engine, Product, on, on_each},
     gateway::{Gateway, status_of},
     http::{self, Reply},
 };
@@ -158,6 +158,100 @@ fn lines_that_engines_read_in_their_own_way_come_as_they_answer_them() {
                 let all = ours["responses"].as_array().expect("items");
                 assert_eq!(all.len(), theirs["responses"].as_array().expect("items").len(), "{lines:?}");
                 assert_eq!(ids(all.last().expect("an item")), turned[..2], "{lines:?} {}", status_of(&reply));
+            }
+        });
+    });
+}
+
+#[test]
+fn searches_in_a_point_in_time_are_reranked_and_those_of_elsewhere_pass() {
+    on_each(|engine| {
+        before(engine, "routes-pit", |gateway| {
+            let (open, key) = match engine.product {
+                Product::Elasticsearch => ("/routes-pit/_pit?keep_alive=1m", "id"),
+                Product::OpenSearch => ("/routes-pit/_search/point_in_time?keep_alive=1m", "pit_id"),
+            };
+            let opened = |reply: Reply| reply.json()[key].as_str().expect("an id").to_owned();
+            let (id, elsewhere) = (opened(gateway.call("POST", open, "")), opened(engine.call("POST", open, "")));
+            let search = |id: &str, from: usize, more: &Value| {
+                let mut body = shoes(from, 10);
+                body["pit"] = json!({"id":id,"keep_alive":"1m"});
+                body.as_object_mut().expect("a body").extend(more.as_object().expect("keys").clone());
+                body.to_string()
+            };
+            let turned = turned_round(engine, "routes-pit", WINDOW);
+            // What is indexed later is not in it.
+            engine.bulk("routes-pit", "{\"index\":{\"_id\":\"late\"}}\n{\"title\":\"shoe\"}\n");
+            let (mut ids, mut current) = (Vec::new(), id.clone());
+            for from in (0..WINDOW).step_by(10) {
+                let reply = gateway.call("POST", "/_search", &search(&id, from, &json!({})));
+                assert!(status_of(&reply).starts_with("reranked"), "{}: {}", status_of(&reply), reply.text());
+                ids.extend(reply.ids());
+                current = reply.json()["pit_id"].as_str().expect("an id").to_owned();
+            }
+            assert_eq!(ids, turned);
+            let again = gateway.call("POST", "/_search", &search(&current, 0, &json!({"_source":false})));
+            assert_eq!((again.ids(), status_of(&again).starts_with("reranked")), (turned[..10].to_vec(), true));
+            assert_eq!(again.json()["hits"]["hits"][0].get("fields"), None);
+            let cursor = json!({"sort":[{"_score":"desc"}],"search_after":[1.0]});
+            let mut after = serde_json::from_str::<Value>(&search(&id, 0, &cursor)).expect("json");
+            after.as_object_mut().expect("a body").remove("from");
+            let (reply, direct) =
+                (gateway.call("POST", "/_search", &after.to_string()), engine.call("POST", "/_search", &after.to_string()));
+            assert_eq!((status_of(&reply), reply.status), ("skipped; reason=cursor", direct.status));
+            let unknown = search(&elsewhere, 0, &json!({}));
+            let (reply, direct) = (gateway.call("POST", "/_search", &unknown), engine.call("POST", "/_search", &unknown));
+            assert_eq!((status_of(&reply), untimed(&reply)), ("skipped; reason=unknown-pit", untimed(&direct)));
+            let (close, body) = match engine.product {
+                Product::Elasticsearch => ("/_pit", json!({"id":id})),
+                Product::OpenSearch => ("/_search/point_in_time", json!({"pit_id":[id, elsewhere]})),
+            };
+            assert_eq!(gateway.call("DELETE", close, &body.to_string()).status, 200);
+            let closed = gateway.call("POST", "/_search", &search(&id, 0, &json!({})));
+            assert_eq!((status_of(&closed), closed.status), ("skipped; reason=unknown-pit", 404));
+        });
+    });
+}
+
+#[test]
+fn template_searches_are_rendered_reranked_and_answered_in_their_shape() {
+    on(Product::OpenSearch, |engine| {
+        before(engine, "routes-template", |gateway| {
+            let source = r#"{"query":{"match":{"title":"{{q}}"}},"from":{{from}},"size":10}"#;
+            engine.ok("PUT", "/_scripts/routes-stored", &json!({"script":{"lang":"mustache","source":source}}).to_string());
+            let turned = turned_round(engine, "routes-template", WINDOW);
+            let target = "/routes-template/_search/template";
+            for from in [0, 10, 40] {
+                let params = json!({"q":"shoe","from":from});
+                for body in [
+                    json!({"source":source,"params":params}),
+                    json!({"source":{"query":{"match":{"title":"{{q}}"}},"from":from},"params":params}),
+                    json!({"id":"routes-stored","params":params}),
+                ] {
+                    for query in ["", "?pretty", "?rest_total_hits_as_int=true"] {
+                        let target = format!("{target}{query}");
+                        let reply = gateway.reranked(&target, &body);
+                        assert_eq!(reply.ids(), turned[from..from + 10], "{body}");
+                        let direct = engine.call("POST", &target, &body.to_string());
+                        let outside = |reply: &Reply| {
+                            let text = untimed(reply);
+                            let hits = text.find("\"max_score\"").expect("hits");
+                            (text[..hits].to_owned(), text.rsplit(']').next().expect("an end").to_owned())
+                        };
+                        assert_eq!(outside(&reply), outside(&direct), "{body} {query}");
+                    }
+                }
+            }
+            for (body, reason) in [
+                (json!({"id":"no-such-template"}), "no-query-text"),
+                (json!({"source":"{\"query\": {{q}} }","params":{"q":"x"}}), "no-query-text"),
+                (json!({"source":"{{#a}}"}), "no-query-text"),
+                (json!({"source":"{\"query\":{\"match\":{\"title\":\"shoe\"}},\"sort\":[\"big\"]}"}), "sorted"),
+                (json!({"source":"{}","uhost":1}), "unsupported"),
+            ] {
+                let (reply, direct) = (gateway.call("POST", target, &body.to_string()), engine.call("POST", target, &body.to_string()));
+                assert_eq!(status_of(&reply), format!("skipped; reason={reason}"), "{body}");
+                assert_eq!((reply.status, untimed(&reply)), (direct.status, untimed(&direct)), "{body}");
             }
         });
     });

@@ -8,6 +8,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
+use podium::es::allow_list::BODY;
 use serde_json::{Map, Value};
 
 use super::{
@@ -51,6 +52,8 @@ pub(crate) struct Mood {
     pub(crate) score: fn(usize) -> String,
     /// Whether documents have kept their `_source`.
     pub(crate) keeps_source: bool,
+    /// Whether it renders templates for everybody; if not, only in searches.
+    pub(crate) renders: bool,
     /// Looks at every search and says what goes wrong with it.
     pub(crate) trouble: Arc<Watch>,
 }
@@ -128,14 +131,16 @@ impl Asked {
         let body: Value =
             if bytes.is_empty() { Map::new().into() } else { serde_json::from_slice(bytes).map_err(|error| error.to_string())? };
         let Value::Object(body) = body else { return Err("not an object".into()) };
-        if let Some(key) = body.keys().find(|key| !fake_hits::KNOWN_KEYS.contains(&key.as_str())) {
+        let knows = |key: &str| key == "search_after" || BODY.iter().any(|(known, _)| *known == key);
+        if let Some(key) = body.keys().find(|key| !knows(key)) {
             return Err(format!("unknown key [{key}]"));
         }
         let number = |key: &str, default: usize| {
-            let in_url = params.iter().find(|(name, _)| name == key).map(|(_, value)| value.parse().unwrap());
-            in_url.or(body.get(key).map(|value| value.as_u64().unwrap() as usize)).unwrap_or(default)
+            let in_url = params.iter().find(|(name, _)| name == key).map(|(_, value)| value.parse().ok());
+            let written = in_url.or(body.get(key).map(|value| value.as_u64().map(|number| number as usize)));
+            written.unwrap_or(Some(default)).ok_or_else(|| format!("[{key}] is no number"))
         };
-        let (from, size) = (number("from", 0), number("size", 10));
+        let (from, size) = (number("from", 0)?, number("size", 10)?);
         if let Some(refusal) = fake_hits::refusal(&body, size) {
             return Err(refusal.to_owned());
         }
@@ -158,7 +163,7 @@ impl Asked {
 impl Mood {
     /// The usual one.
     pub(crate) fn of(product: Product, documents: usize) -> Self {
-        Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, trouble: Arc::new(|_| None) }
+        Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, renders: true, trouble: Arc::new(|_| None) }
     }
 
     pub(super) fn trouble_of(&self, asked: &Asked) -> Option<Trouble> {
@@ -189,7 +194,7 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         wire.answer(status, format!(r#"{{"error":{{"type":"fake","reason":{reason}}},"status":{status}}}"#).as_bytes())
     };
     let asked = match Asked::read(params(seen), &fake_wire::body(seen)) {
-        Ok(asked) if asked.from + asked.size > 10_000 => return error(400, "Result window is too large"),
+        Ok(asked) if asked.from.saturating_add(asked.size) > 10_000 => return error(400, "Result window is too large"),
         Ok(asked) => asked,
         Err(reason) => return error(400, &reason),
     };

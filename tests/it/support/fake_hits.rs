@@ -6,35 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::fake_engine::{Asked, Mood, Product};
 
-/// What a search's body may hold.
-pub(crate) const KNOWN_KEYS: [&str; 25] = [
-    "_source",
-    "aggs",
-    "collapse",
-    "docvalue_fields",
-    "ext",
-    "fields",
-    "from",
-    "highlight",
-    "min_score",
-    "post_filter",
-    "profile",
-    "query",
-    "rescore",
-    "retriever",
-    "script_fields",
-    "search_after",
-    "search_pipeline",
-    "size",
-    "sort",
-    "stored_fields",
-    "suggest",
-    "terminate_after",
-    "track_scores",
-    "track_total_hits",
-    "version",
-];
-
 /// Returns what an engine without a licence and without plugins has against a search: rerankers, and more hits than a retriever has.
 pub(crate) fn refusal(body: &Map<String, Value>, size: usize) -> Option<&'static str> {
     let ext = body.get("ext").and_then(Value::as_object);
@@ -101,6 +72,10 @@ pub(crate) fn page(mood: &Mood, asked: &Asked, number: usize) -> String {
         page.push_str(r#","profile":{"shards":[{"id":"[a][products][0]","searches":[{"hits":[],"rewrite_time":1.50}]}]}"#);
     }
     page.push('}');
+    if let Some(id) = asked.body.get("pit").and_then(|pit| pit["id"].as_str()) {
+        // It goes on under another id.
+        page.insert_str(1, &format!(r#""pit_id":"{id}+","#));
+    }
     if asked.param("pretty").is_some() { pretty(&page) } else { page }
 }
 
@@ -118,6 +93,9 @@ fn hit(mood: &Mood, asked: &Asked, place: usize, document: usize) -> String {
     let fields = fields(mood, asked, document);
     if !fields.is_empty() {
         write!(hit, r#","fields":{{{}}}"#, fields.join(",")).unwrap();
+    }
+    if asked.param("explain") == Some("true") || asked.body.get("explain") == Some(&Value::Bool(true)) {
+        write!(hit, r#","_explanation":{{"value":{},"description":"weight(title:shoe)","details":[]}}"#, (mood.score)(place)).unwrap();
     }
     if asked.body.contains_key("highlight") {
         write!(hit, r#","highlight":{{"title":["<em>shoe</em> {document}"]}}"#).unwrap();

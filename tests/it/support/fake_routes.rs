@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    fake_engine::{Asked, Mood, Trouble, params, without_a_shard},
+    fake_engine::{Asked, Mood, Product, Trouble, params, without_a_shard},
     fake_hits,
     fake_upstream::Act,
     fake_wire::{self, Wire},
@@ -15,7 +15,62 @@ const HEADER: [&str; 5] = ["index", "preference", "routing", "search_type", "ign
 /// Returns what the engine does for a request of one of these routes.
 pub(super) fn answer(mood: &Mood, number: usize, wire: &Wire<'_>, path: &str) -> Option<Vec<Act>> {
     let path = path.trim_end_matches('/');
+    let opens = path.ends_with("/_pit") || path.ends_with("/_search/point_in_time");
+    if opens && wire.seen.line().starts_with("POST") {
+        let key = if mood.product == Product::Elasticsearch { "id" } else { "pit_id" };
+        let index = path.split('/').nth(1).unwrap();
+        return Some(wire.answer(200, format!(r#"{{"{key}":"pit-of-{index}=","_shards":{{"total":1}}}}"#).as_bytes()));
+    }
+    if path.ends_with("/_search/template") || path == "/_render/template" {
+        return Some(template(mood, number, wire, path.starts_with("/_render")));
+    }
     path.ends_with("/_msearch").then(|| multi(mood, number, wire))
+}
+
+fn template(mood: &Mood, number: usize, wire: &Wire<'_>, only_renders: bool) -> Vec<Act> {
+    if only_renders && !mood.renders {
+        return wire.answer(405, error(405, "no such thing").as_bytes());
+    }
+    let rendered = match render(&fake_wire::body(wire.seen)) {
+        Ok(rendered) if only_renders => return wire.answer(200, format!(r#"{{"template_output":{rendered}}}"#).as_bytes()),
+        Ok(rendered) => rendered,
+        Err((status, reason)) => return wire.answer(status, error(status, &reason).as_bytes()),
+    };
+    // Of what the URL says, only what is not about the search's body.
+    let known = ["pretty", "rest_total_hits_as_int", "routing"];
+    let params: Vec<_> = params(wire.seen).into_iter().filter(|(name, _)| known.contains(&name.as_str())).collect();
+    let asked = match Asked::read(params, rendered.as_bytes()) {
+        Ok(asked) => asked,
+        Err(reason) => return wire.answer(400, error(400, &reason).as_bytes()),
+    };
+    if let Some(Trouble::Status(status)) = mood.trouble_of(&asked) {
+        return wire.answer(status, error(status, "as told").as_bytes());
+    }
+    let mut page = fake_hits::page(mood, &asked, number);
+    if mood.product == Product::OpenSearch {
+        page = match page.strip_suffix("\n}\n") {
+            Some(rest) => format!("{rest},\n  \"status\" : 200\n}}\n"),
+            None => format!(r#"{},"status":200}}"#, page.strip_suffix('}').unwrap()),
+        };
+    }
+    wire.answer(200, page.as_bytes())
+}
+
+/// Puts a template's parameters in their places; the one stored template is named `stored`.
+fn render(body: &[u8]) -> Result<String, (u16, String)> {
+    let body: Map<String, Value> = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
+    if let Some(key) = body.keys().find(|key| !["id", "source", "params", "explain", "profile"].contains(&key.as_str())) {
+        return Err((400, format!("[search_template] unknown field [{key}]")));
+    }
+    let source = match (&body.get("source"), body.get("id").and_then(Value::as_str)) {
+        (Some(Value::String(source)), _) => source.clone(),
+        (Some(source), _) => source.to_string(),
+        (None, Some("stored")) => r#"{"query":{"match":{"title":"{{q}}"}},"from":{{from}}}"#.to_owned(),
+        (None, id) => return Err((404, format!("unable to find script [{id:?}]"))),
+    };
+    let params = body.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().map_or(value.to_string(), |text| Value::from(text).to_string().trim_matches('"').to_owned());
+    Ok(params.iter().fold(source, |source, (name, value)| source.replace(&format!("{{{{{name}}}}}"), &text(value))))
 }
 
 fn multi(mood: &Mood, number: usize, wire: &Wire<'_>) -> Vec<Act> {

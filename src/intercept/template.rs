@@ -1,0 +1,143 @@
+//! Takes a template search through the gateway: it is rendered by the engine, and then a search like any other.
+//!
+//! Where the engine does not render it, the client's own request goes out, and the page that comes back is reranked by the template
+//! parameter that the rule names.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{Request, Response, header};
+use tokio::time;
+
+use crate::{
+    body::Body,
+    config::{QueryFrom, Rule},
+    es::{media, template},
+    intercept::{
+        Intercept,
+        answer::{self, Answer},
+        asked::{Asked, Unread},
+        compute::compute,
+        item::Item,
+        plan,
+        search::{Search, Shape},
+        widen::Widened,
+    },
+    rerank::Reason,
+    respond,
+};
+
+const RENDER: &str = "/_render/template";
+
+/// One template search that has a rule.
+pub struct Template {
+    intercept: Intercept,
+    rule: Arc<Rule>,
+    started: Instant,
+}
+
+/// What the engine made of a template.
+enum Rendering {
+    /// The text of a search.
+    Text(Arc<str>),
+    /// Nothing.
+    Refused,
+    /// Nothing in time.
+    Late,
+}
+
+// === impl Template ===
+
+impl Template {
+    /// The budget starts now, when the head was read.
+    pub fn new(intercept: Intercept, rule: Arc<Rule>) -> Self {
+        Self { intercept, rule, started: Instant::now() }
+    }
+
+    /// Answers the search.
+    pub async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let search = Search::since(self.intercept.clone(), Arc::clone(&self.rule), self.started);
+        let asked = match Asked::read(request, self.intercept.gateway.max_inspected_body, self.rule.total_timeout).await {
+            Ok(asked) => asked,
+            Err(Unread::Forward(request, reason)) => return search.forward(*request, reason).await,
+            Err(Unread::Broken) => return respond::request_body_broken(),
+        };
+        match compute(asked.decoded.len(), || read(&asked)).ok_or(Reason::Internal).flatten() {
+            Ok(read) => self.take(&search, &asked, &read).await,
+            Err(reason) => search.resend(&asked, reason).await,
+        }
+    }
+
+    async fn take(&self, search: &Search, asked: &Asked, read: &template::Template<'_>) -> Response<Body> {
+        let path = searched_path(asked.path());
+        let text = match self.render(asked, read).await {
+            Rendering::Text(text) => text,
+            Rendering::Late => return search.resend(asked, Reason::Timeout).await,
+            Rendering::Refused => return self.page(search, asked, read, &path).await,
+        };
+        // What is rendered but is no search, the engine refuses in its own words.
+        let Some(body) = compute(text.len(), || read.search(&text)).flatten() else { return search.resend(asked, Reason::NotJson).await };
+        let wish = plan::Search { path: &path, template_params: read.params, body: body.as_bytes(), ..asked.search() };
+        let gateway = &self.intercept.gateway;
+        let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: wish, path: &path };
+        match item.plan(gateway.max_inspected_body) {
+            Ok(planned) => search.send(asked, item, planned, Shape::Template).await,
+            Err(reason) => search.resend(asked, reason).await,
+        }
+    }
+
+    /// Has the engine render the template, with the client's own credentials; what it made of an inline one before is remembered.
+    async fn render(&self, asked: &Asked, read: &template::Template<'_>) -> Rendering {
+        let gateway = &self.intercept.gateway;
+        let name = compute(asked.decoded.len(), || gateway.digester.start().piece(RENDER.as_bytes()).piece(&asked.decoded).finish());
+        let name = name.filter(|_| read.is_inline);
+        if let Some(known) = name.and_then(|name| gateway.memory.rendered(name)) {
+            return Rendering::Text(known);
+        }
+        let left = self.rule.total_timeout.saturating_sub(self.started.elapsed());
+        let Ok(rendered) = time::timeout(left, self.ask(asked)).await else { return Rendering::Late };
+        let Some(text) = rendered else { return Rendering::Refused };
+        let text: Arc<str> = text.into();
+        if let Some(name) = name {
+            gateway.memory.remember_rendered(name, Arc::clone(&text));
+        }
+        Rendering::Text(text)
+    }
+
+    async fn ask(&self, asked: &Asked) -> Option<String> {
+        let rendering = Widened { target: RENDER.to_owned(), content_type: None, body: asked.decoded.to_vec() };
+        let response = self.intercept.upstream.send(asked.instead(rendering)?).await.ok()?;
+        match answer::read(response, self.intercept.gateway.max_inspected_body, true).await {
+            Answer::Hits { decoded, .. } => compute(decoded.len(), || template::rendered(&decoded)).flatten(),
+            Answer::Final(_) | Answer::Refused(_) => None,
+        }
+    }
+
+    /// Sends the client's own request, and has the page that comes back ranked by the parameter that the rule names.
+    async fn page(&self, search: &Search, asked: &Asked, read: &template::Template<'_>, path: &str) -> Response<Body> {
+        let named = match &self.rule.query.from {
+            QueryFrom::TemplateParam(name) => read.params.and_then(|params| plan::from_template(params, name)),
+            QueryFrom::Auto | QueryFrom::Pointer(_) | QueryFrom::UrlParam(_) => None,
+        };
+        let Some(text) = named else { return search.resend(asked, Reason::NoQueryText).await };
+        // An explanation or a profile is of a search that is not known here.
+        if read.is_flagged() {
+            return search.resend(asked, Reason::Unsupported).await;
+        }
+        let gateway = &self.intercept.gateway;
+        let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
+        search.send(asked, item, item.plan_page(text), Shape::Own).await
+    }
+}
+
+/// Checks that a template search is one that can be rendered and sent as a search.
+fn read(asked: &Asked) -> Result<template::Template<'_>, Reason> {
+    media::check(asked.text(header::CONTENT_TYPE), asked.text(header::ACCEPT), true)?;
+    template::check_params(asked.head.uri.query())?;
+    Ok(template::Template::read(&asked.decoded)?)
+}
+
+/// Returns the path of the search that a template search becomes.
+fn searched_path(path: &str) -> String {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.strip_suffix("/template").unwrap_or(path).to_owned()
+}

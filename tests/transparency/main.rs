@@ -1,0 +1,28 @@
+//! Podium changes nothing but the order of hits: shown on real engines, by tests that their makers wrote and by comparing answers.
+//!
+//! Parts that need an engine are compiled with the feature `real-engines`; the rest tests what those parts stand on.
+
+#![allow(clippy::unwrap_used, reason = "all of it is tests; clippy knows only the functions that are marked")]
+
+#[cfg(feature = "real-engines")]
+#[allow(dead_code, reason = "shared with tests/engines, which uses all of it")]
+#[path = "../engines/rig/mod.rs"]
+mod rig;
+#[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
+#[path = "../it/support/mod.rs"]
+mod support;
+
+/// What an answer through Podium may differ in, and what it may not.
+mod comparator;
+/// Searches and answers that others wrote.
+mod corpus;
+/// The comparator tested: answers that are wrong on purpose.
+mod faults;
+/// Recorded searches and answers, replayed without an engine.
+mod golden;
+/// Searches that are made up, good and bad.
+mod properties;
+/// JSON as text.
+mod raw;
+/// The engines' own REST tests, in YAML, directly and through Podium.
+mod yaml;

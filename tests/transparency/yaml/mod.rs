@@ -1,0 +1,1 @@
+//! Runs YAML REST tests over HTTP: what a suite is, how its steps become requests, what they assert.
