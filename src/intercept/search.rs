@@ -92,13 +92,13 @@ impl Search {
 
     /// Answers a search that was read; its index is remembered by `path`.
     pub async fn take(&self, asked: &Asked, path: &str) -> Response<Body> {
+        let served = asked.served(&self.rule);
+        let asked = served.as_ref().unwrap_or(asked);
         if explain::is_wanted(&asked.head.headers, &self.rule) {
             let told = Box::pin(self.intercept.explain_read(&self.rule, asked, path)).await;
             return respond::json(StatusCode::OK, &told);
         }
         let gateway = &self.intercept.gateway;
-        let served = asked.served(&self.rule);
-        let asked = served.as_ref().unwrap_or(asked);
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         match item.plan(gateway.max_inspected_body) {
             Ok(planned) => self.send(asked, item, planned, Shape::Own).await,

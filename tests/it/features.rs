@@ -97,7 +97,7 @@ async fn fields_are_added_to_a_page_that_comes_alone_and_its_own_errors_are_not_
 }
 
 /// Each key of the allow-list that needs no test of its own, with a value.
-const KEYS: [(&str, &str); 29] = [
+const KEYS: [(&str, &str); 34] = [
     ("_source", r#"["title","price"]"#),
     ("aggregations", r#"{ "a":{"terms":{"field":"price"}}}"#),
     ("aggs", r#"{"a":{"terms":{"field":"price"}}}"#),
@@ -105,7 +105,12 @@ const KEYS: [(&str, &str); 29] = [
     ("derived", r#"{"d":{"type":"keyword","script":"emit('a')"}}"#),
     ("docvalue_fields", r#"["price"]"#),
     ("explain", "true"),
+    ("ext", r#"{"ubi":{"user_query":"red"}}"#),
     ("fields", r#"["title"]"#),
+    ("knn", r#"{"field":"v","k":60,"query_vector":[1.0]}"#),
+    ("rank", r#"{"rrf":{"rank_window_size":60}}"#),
+    ("retriever", r#"{"standard":{"query":{"match":{"title":"red"}}}}"#),
+    ("sub_searches", r#"[{"query":{"match":{"title":"red"}}}]"#),
     ("highlight", r#"{"fields":{"title":{}}}"#),
     ("include_named_queries_score", "true"),
     ("indices_boost", r#"[{"products":1.50}]"#),
@@ -136,7 +141,7 @@ const MOVED: [&str; 5] = ["filter_path", "from", "size", "source", "source_conte
 async fn each_key_and_parameter_reaches_the_engine() {
     let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
     let gateway = app::start(&engine, REVERSE).await;
-    let mut tested: BTreeSet<&str> = BTreeSet::from(["from", "size"]);
+    let mut tested: BTreeSet<&str> = BTreeSet::from(["from", "pit", "size"]);
     for (key, value) in KEYS {
         tested.insert(key);
         let query = if key == "query" { String::new() } else { r#","query":{"match":{"title":"red shoe"}}"#.to_owned() };
