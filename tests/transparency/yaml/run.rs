@@ -105,14 +105,17 @@ impl Seen {
         }
     }
 
-    fn note(&mut self, line: &Line, status: &str) {
-        self.lines.push(format!("{} {} {status}", line.method, line.target));
-        self.searches += 1;
-        if status.starts_with("reranked") {
-            self.reranked += 1;
-        } else {
-            let reason = status.split("reason=").nth(1).unwrap_or(status).split(';').next().unwrap_or_default();
-            *self.reasons.entry(reason.trim().to_owned()).or_default() += 1;
+    /// Counts what is said of one search, or of each search of several.
+    fn note(&mut self, line: &Line, statuses: &str) {
+        self.lines.push(format!("{} {} {statuses}", line.method, line.target));
+        for status in statuses.split(", ") {
+            self.searches += 1;
+            if status.starts_with("reranked") {
+                self.reranked += 1;
+            } else {
+                let reason = status.split("reason=").nth(1).unwrap_or(status).split(';').next().unwrap_or_default();
+                *self.reasons.entry(reason.trim().to_owned()).or_default() += 1;
+            }
         }
     }
 }
