@@ -44,6 +44,10 @@ picture:
 bench *filter:
     cargo bench {{filter}}
 
+# Measures what Podium adds to a search when the model costs nothing (two minutes, on an idle machine).
+bench-interception *arguments:
+    cargo bench --features fake-models --bench interception -- {{arguments}}
+
 # Runs everything that must hold before a change is taken.
 ci:
     bash .ci/run

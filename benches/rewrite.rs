@@ -75,6 +75,7 @@ fn rewrite(answer: &[u8]) -> Vec<u8> {
         query: Some("preference=feed"),
         content_type: Some("application/json"),
         accept: Some("application/json"),
+        rerank_query: None,
         body: SEARCH.as_bytes(),
     };
     let plan = plan(&search, &RULE, &Hints::default()).expect("a search that is reranked");

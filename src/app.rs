@@ -23,8 +23,8 @@ use tower_http::{catch_panic::CatchPanicLayer, map_response_body::MapResponseBod
 use tracing::info;
 
 use crate::{
-    admin,
-    config::{Config, Environment},
+    admin::{self, Admin, RerankApi},
+    config::{Config, Environment, Secret, SecretError},
     intercept::{Gateway, Intercept},
     listener,
     models::{self, Downloads, Registry, State, Store, Surroundings},
@@ -41,6 +41,7 @@ pub struct App {
     upstream: Upstream,
     registry: Arc<Registry>,
     gateway: Arc<Gateway>,
+    rerank: RerankApi,
 }
 
 /// Why a gateway did not start.
@@ -56,6 +57,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The admin port's token is not where the configuration says.
+    #[error("admin.token: {0}")]
+    Token(SecretError),
     /// The connection to the cluster could not be set up.
     #[error(transparent)]
     Upstream(#[from] UpstreamSetup),
@@ -85,12 +89,16 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub async fn bind(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        let token = config.admin.token.as_ref().map(Secret::reveal).transpose().map_err(StartError::Token)?;
         let clients = bind("listener.address", config.listener.address).await?;
         let operators = bind("admin.address", config.admin.address).await?;
         let upstream = Upstream::new(&config.upstream)?;
         let registry = Arc::new(Registry::start(&config, &surroundings).map_err(StartError::Thread)?);
-        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), surroundings.digester));
-        Ok(Self { config, clients, operators, upstream, registry, gateway })
+        let digester = surroundings.digester;
+        let cap = config.limits.max_inspected_body;
+        let rerank = RerankApi::new(Arc::clone(&registry), digester.clone(), cap, token.as_deref());
+        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester));
+        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank })
     }
 
     /// Where clients connect.
@@ -116,7 +124,7 @@ impl App {
 
     /// Answers until `shutdown`, then drains.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let Self { config, clients, operators, upstream, registry, gateway } = self;
+        let Self { config, clients, operators, upstream, registry, gateway, rerank } = self;
         let (drain, draining) = watch::channel(false);
         let mut beside = JoinSet::new();
         beside.spawn(async move {
@@ -126,10 +134,10 @@ impl App {
         });
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
-        let missing = missing(registry, draining.clone());
+        let pages = Admin::new(missing(registry, draining.clone()), rerank);
         let admin = config.admin.clone();
         // Operators are answered to the end: this task is given up when the listener has drained.
-        beside.spawn(async move { admin::serve(operators, &admin, missing, future::pending()).await });
+        beside.spawn(async move { admin::serve(operators, &admin, pages, future::pending()).await });
 
         let service = ServiceBuilder::new()
             // The layer below boxes bodies in a type of its own.

@@ -32,6 +32,9 @@ pub enum Collected {
 /// Bytes whose number is not told.
 struct Uncounted(Option<Bytes>);
 
+/// A body without bytes, and how it ends.
+struct Ended(Option<Result<Frame<Bytes>, BoxError>>);
+
 /// What was read of a body, and then the rest.
 struct Replay {
     read: Option<Bytes>,
@@ -70,6 +73,18 @@ pub async fn collect_patiently(body: Body, cap: usize, patience: Duration) -> Re
     collect_until(body, cap, sleep(patience)).await
 }
 
+/// Returns the first bytes of a body, as many as come together, and the whole body.
+pub async fn peek(mut body: Body) -> (Bytes, Body) {
+    match body.frame().await {
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(first) => (first.clone(), Replay { read: Some(first), rest: body }.boxed_unsync()),
+            Err(trailers) => (Bytes::new(), Ended(Some(Ok(trailers))).boxed_unsync()),
+        },
+        Some(Err(error)) => (Bytes::new(), Ended(Some(Err(error))).boxed_unsync()),
+        None => (Bytes::new(), Ended(None).boxed_unsync()),
+    }
+}
+
 async fn collect_until(mut body: Body, cap: usize, too_late: impl Future<Output = ()>) -> Result<Collected, BoxError> {
     if body.size_hint().lower() > cap as u64 {
         return Ok(Collected::TooLarge(body));
@@ -104,6 +119,21 @@ impl hyper::body::Body for Uncounted {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+// === impl Ended ===
+
+impl hyper::body::Body for Ended {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.take())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -226,6 +256,31 @@ mod tests {
         });
         assert_eq!(seen.len(), 3);
         assert_eq!(seen[2].trailers_ref(), Some(&trailers));
+    }
+
+    #[tokio::test]
+    async fn a_peek_takes_nothing_away() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-checksum", "abc".parse().unwrap());
+        let with_trailers = |mut frames: VecDeque<_>| {
+            frames.push_back(Ok(Frame::trailers(trailers.clone())));
+            frames
+        };
+        for (frames, first, whole) in [
+            (chunks(&[]), "", 0),
+            (chunks(&[b"abc".to_vec()]), "abc", 1),
+            (with_trailers(chunks(&[])), "", 1),
+            (with_trailers(chunks(&[b"abc".to_vec(), b"def".to_vec()])), "abc", 3),
+            ([Err("cut".into())].into(), "", 1),
+        ] {
+            let (start, mut again) = peek(Scripted(frames).boxed_unsync()).await;
+            assert_eq!(start, first);
+            let mut count = 0;
+            while again.frame().await.is_some() {
+                count += 1;
+            }
+            assert_eq!(count, whole);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     body::{Body, full},
-    rerank::Outcome,
+    rerank::{Outcome, Outcomes},
     upstream::UpstreamError,
 };
 
@@ -79,6 +79,11 @@ pub(crate) fn not_found() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "resource_not_found_exception", "the admin port has no such page")
 }
 
+/// Returns the answer to a call of the rerank API that has no scores.
+pub(crate) fn rerank_refused(status: StatusCode, reason: &str) -> Response<Body> {
+    error(status, "rerank_exception", reason)
+}
+
 /// Returns this value as JSON.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_vec(value).expect("plain structures of strings and numbers are JSON");
@@ -92,9 +97,18 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
 
 /// Writes how a search was reranked, and where its time went, into its answer's head.
 pub fn set_status(headers: &mut HeaderMap, outcome: &Outcome, timing: Option<Timing>) {
+    write_status(headers, &outcome.to_string(), timing);
+}
+
+/// Writes how the items of a multi search were reranked, and where its time went, into its answer's head.
+pub fn set_statuses(headers: &mut HeaderMap, outcomes: &[Outcome], timing: Option<Timing>) {
+    write_status(headers, &Outcomes(outcomes).to_string(), timing);
+}
+
+fn write_status(headers: &mut HeaderMap, status: &str, timing: Option<Timing>) {
     // A model's name is the operator's text: one that no header can hold is left out, the search is not.
-    if let Ok(status) = HeaderValue::from_str(&outcome.to_string()) {
-        headers.insert(RERANK_STATUS, status);
+    if let Ok(value) = HeaderValue::from_str(status) {
+        headers.insert(RERANK_STATUS, value);
     }
     if let Some(Timing { engine, rerank }) = timing {
         let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;

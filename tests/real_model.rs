@@ -35,6 +35,7 @@ fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
         max_queue: 4096,
         control_tokens: ControlTokens::Escape,
         sha256: Some("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".into()),
+        remote: None,
     };
     let store = Arc::new(MapStore::default());
     let surroundings = Surroundings {

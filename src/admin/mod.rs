@@ -1,8 +1,11 @@
-//! The operators' port: whether Podium runs, and whether it can do its work.
+//! The operators' port: whether Podium runs, whether it can do its work, and its models for whoever else wants to ask them.
+
+mod rerank;
 
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -15,13 +18,19 @@ use tower::Service;
 
 use crate::{body::Body, config, listener, respond};
 
+pub use rerank::RerankApi;
+
 /// Says what is still missing before Podium can do its whole work, one line for each; empty when ready.
 pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// The paths of the rerank API: Cohere's, Jina's, and the bare one.
+const RERANK: [&str; 3] = ["/v2/rerank", "/v1/rerank", "/rerank"];
 
 /// The pages of the admin port.
 #[derive(Clone)]
 pub struct Admin {
     missing: Readiness,
+    rerank: RerankApi,
 }
 
 #[derive(Serialize)]
@@ -32,7 +41,7 @@ struct Page {
 }
 
 /// Serves the admin port until `shutdown`; open requests then end at once.
-pub async fn serve(tcp: TcpListener, settings: &config::Admin, missing: Readiness, shutdown: impl Future<Output = ()>) {
+pub async fn serve(tcp: TcpListener, settings: &config::Admin, admin: Admin, shutdown: impl Future<Output = ()>) {
     // Its few clients are probes and people: small bounds do.
     let bounds = config::Listener {
         address: settings.address,
@@ -42,15 +51,15 @@ pub async fn serve(tcp: TcpListener, settings: &config::Admin, missing: Readines
         max_header_bytes: 16 << 10,
         max_connections: 100,
     };
-    listener::serve(tcp, &bounds, Admin::new(missing), shutdown).await;
+    listener::serve(tcp, &bounds, admin, shutdown).await;
 }
 
 // === impl Admin ===
 
 impl Admin {
     /// Makes the pages; `missing` is asked at each look at `/ready`.
-    pub fn new(missing: Readiness) -> Self {
-        Self { missing }
+    pub fn new(missing: Readiness, rerank: RerankApi) -> Self {
+        Self { missing, rerank }
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Body> {
@@ -68,24 +77,33 @@ impl Admin {
 impl Service<Request<Body>> for Admin {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().path())))
+        if request.method() == Method::POST && RERANK.contains(&request.uri().path()) {
+            let rerank = self.rerank.clone();
+            return Box::pin(async move { Ok(rerank.answer(request).await) });
+        }
+        let answer = self.answer(request.method(), request.uri().path());
+        Box::pin(async move { Ok(answer) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::{Collected, collect_capped};
+    use crate::{
+        body::{Collected, collect_capped},
+        rerank::Digester,
+    };
 
     async fn page(missing: Vec<String>, method: Method, path: &str) -> (u16, String) {
-        let mut admin = Admin::new(Arc::new(move || missing.clone()));
+        let rerank = RerankApi::new(Arc::default(), Digester::new(), 1000, None);
+        let mut admin = Admin::new(Arc::new(move || missing.clone()), rerank);
         let request = Request::builder().method(method).uri(path).body(crate::body::empty()).unwrap();
         let Ok(response) = admin.call(request).await;
         let status = response.status().as_u16();

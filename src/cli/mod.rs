@@ -13,9 +13,11 @@ use crate::config::Problems;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 mod product;
 mod progress;
 mod serve;
+mod terminal;
 
 /// Reranks the searches of Elasticsearch and OpenSearch clients with a neural model.
 #[derive(Clone, Debug, Parser)]
@@ -40,6 +42,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows what becomes of one search, and why: rule, query text, texts, scores, ranks before and after.
+    Explain(explain::Arguments),
     /// Shows on this machine what Podium does to the searches of a sample shop: an engine, the shop, and Podium in front.
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -64,6 +68,7 @@ impl Cli {
             Command::Serve { file } => serve::run(&file.config),
             Command::Check { file, json: false } => check::run(&file.config),
             Command::Check { file, json: true } => check::run_json(&file.config),
+            Command::Explain(arguments) => explain::run(&arguments),
             #[cfg(feature = "demo")]
             Command::Demo(arguments) => demo::run(&arguments),
         };

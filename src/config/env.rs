@@ -31,6 +31,11 @@ impl Environment {
         Self::from_variables(|name| std::env::var(name).ok())
     }
 
+    /// Returns a variable that the configuration names, without the white space around it; nothing where it is empty.
+    pub fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
     /// An empty variable is none, as a relative `XDG_CACHE_HOME` is; without a home the caches lie in the working directory.
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());

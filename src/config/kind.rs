@@ -15,6 +15,7 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "cross-encoder", loads: true },
     Kind { name: "embedding", loads: true },
     Kind { name: "qwen3", loads: true },
+    Kind { name: "remote", loads: false },
 ];
 
 /// The rerankers that misbehave on purpose, of builds with the feature `fake-models`.

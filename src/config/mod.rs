@@ -19,11 +19,15 @@ mod problem;
 mod raw;
 mod raw_rule;
 mod reader;
+mod remote;
+mod secret;
 mod validate;
 
 pub use env::Environment;
 pub use kind::{FAKE_KINDS, KINDS, Kind};
 pub use problem::{Problem, Problems};
+pub use remote::Remote;
+pub use secret::{Secret, SecretError};
 pub use validate::parse;
 
 /// Reads a configuration file.
@@ -81,6 +85,8 @@ pub struct Listener {
 pub struct Admin {
     /// Where to listen.
     pub address: SocketAddr,
+    /// What callers of the rerank API must show; there is one where `address` is not loopback.
+    pub token: Option<Secret>,
 }
 
 /// `[upstream]`
@@ -153,6 +159,8 @@ pub struct Model {
     pub control_tokens: ControlTokens,
     /// What the weights must hash to, in hexadecimal.
     pub sha256: Option<String>,
+    /// Who answers for it, where it runs elsewhere.
+    pub remote: Option<Remote>,
 }
 
 /// `[[rules]]`
@@ -174,6 +182,8 @@ pub struct Rule {
     pub fields: Vec<Field>,
     /// Where the query text is.
     pub query: QueryText,
+    /// Whether `Rerank-Query` and `Rerank-Dry-Run` are believed.
+    pub trust_client: bool,
     /// How many hits are reranked.
     pub window: usize,
     /// What reranking may add to a search.

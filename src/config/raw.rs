@@ -14,9 +14,10 @@ use http::{Uri, uri::Scheme};
 use rerank_plugin::ControlTokens;
 
 use super::{
-    Cache, Kind, Limits, Listener, Model, Node, Upstream, UpstreamTls,
+    Cache, Kind, Limits, Listener, Model, Node, Remote, Secret, Upstream, UpstreamTls,
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
+    secret::secret,
 };
 
 /// The longest duration that is taken: longer ones are slips.
@@ -25,6 +26,9 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
+/// The kind of models that run elsewhere.
+const REMOTE: &str = "remote";
+const ADDRESS: &str = "must be an http or https address, such as \"http://127.0.0.1:9200\"";
 const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
 
 /// One file.
@@ -32,6 +36,7 @@ pub(super) struct RawFile<'f> {
     pub(super) listener: Listener,
     pub(super) listener_address: Given<'f, SocketAddr>,
     pub(super) admin_address: Given<'f, SocketAddr>,
+    pub(super) admin_token: Given<'f, Secret>,
     pub(super) upstream: Upstream,
     pub(super) limits: Limits,
     pub(super) cache: Cache,
@@ -46,6 +51,8 @@ impl<'f> RawFile<'f> {
     /// Reads the whole file; `kinds` are the kinds of models that there are.
     pub(super) fn read(file: &mut Table<'f>, kinds: &[Kind]) -> Self {
         let (listener, listener_address) = file.section("listener", &["tls"], listener);
+        let (admin_address, admin_token) =
+            file.section("admin", &[], |admin| (admin.read("address", Item::address), admin.read("token", secret)));
         let rules = file.read("rules", |item| {
             item.each("must be rules, each under its own [[rules]]", |rule| rule.table(RawRule::LATER, RawRule::read_rule))
         });
@@ -56,7 +63,8 @@ impl<'f> RawFile<'f> {
         Self {
             listener,
             listener_address,
-            admin_address: file.section("admin", &["token"], |admin| admin.read("address", Item::address)),
+            admin_address,
+            admin_token,
             upstream: file.section("upstream", &["response-timeout", "credentials"], upstream),
             limits: file.section("limits", &["inspected-memory", "max-concurrent-searches"], limits),
             cache: file.section("cache", &["scores", "scores-scope", "answers", "vectors-file"], cache),
@@ -104,18 +112,21 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] = &["device", "dtype", "load", "chunking", "protocol", "endpoints", "model", "token", "batch", "tls"];
+    const LATER: &[&str] = &["device", "dtype", "load", "chunking"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
     }
     item.table(LATER, |table| {
         let kind = table.read("kind", |written| kind(written, kinds));
+        if kind.get().is_some_and(|kind| kind.name == REMOTE) {
+            return remote_model(name, table);
+        }
         let source = table.read("source", source);
         let loads = kind.get().is_none_or(|kind| kind.loads);
         let missing = "write a hub name such as \"owner/name\", or a folder such as \"./model\"";
         let source = if loads { source.required(missing).ok() } else { source.optional() };
-        Model {
+        Ok(Model {
             name: Arc::from(name),
             kind: kind.optional().map(|kind| kind.name.to_owned()).filter(|kind| kind != "auto"),
             source,
@@ -126,13 +137,31 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
             control_tokens: table.read("control-tokens", word(&CONTROL_TOKENS)).or(ControlTokens::Escape),
             sha256: table.read("sha256", sha256).optional(),
-        }
+            remote: None,
+        })
+    })?
+}
+
+/// A model that runs elsewhere has other keys; those of models that run here are unknown to it.
+fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> {
+    let max_tokens = table.read("max-tokens", whole(8..=131_072)).optional();
+    Ok(Model {
+        name: Arc::from(name),
+        kind: Some(REMOTE.to_owned()),
+        source: None,
+        revision: String::new(),
+        threads: 1,
+        max_tokens,
+        batch_tokens: 16_384,
+        max_queue: usize::MAX,
+        control_tokens: ControlTokens::Escape,
+        sha256: None,
+        remote: Some(Remote::read(table)?),
     })
 }
 
 fn kind(item: &Item<'_>, kinds: &[Kind]) -> Result<Kind, Reported> {
-    const LATER: [&str; 2] = ["qwen3-vl", "remote"];
-    if LATER.contains(&item.text("must be a string")?) {
+    if item.text("must be a string")? == "qwen3-vl" {
         return Err(item.refuse("not supported by this version"));
     }
     let words: Vec<_> = kinds.iter().map(|kind| (kind.name, *kind)).collect();
@@ -170,14 +199,20 @@ fn nodes(list: &Item<'_>) -> Result<Vec<Node>, Reported> {
 }
 
 fn node(item: &Item<'_>) -> Result<Node, Reported> {
+    let text = node_address(item, "must not hold a user name or password; a client's own credentials travel unchanged")?;
+    parsed_node(&text).ok_or_else(|| item.refuse(ADDRESS))
+}
+
+/// Returns an http or https address with an optional path; `credentials` says what to do with those that stand in it.
+pub(super) fn node_address(item: &Item<'_>, credentials: &str) -> Result<String, Reported> {
     let text = item.text("must be a string")?;
     if text.contains('@') {
-        return Err(item.refuse_unseen("must not hold a user name or password; a client's own credentials travel unchanged"));
+        return Err(item.refuse_unseen(credentials));
     }
     if text.contains(['?', '#']) {
         return Err(item.refuse_unseen("must end with the path: no query and no fragment"));
     }
-    parsed_node(text).ok_or_else(|| item.refuse("must be an http or https address, such as \"http://127.0.0.1:9200\""))
+    if parsed_node(text).is_some() { Ok(text.to_owned()) } else { Err(item.refuse(ADDRESS)) }
 }
 
 fn parsed_node(text: &str) -> Option<Node> {

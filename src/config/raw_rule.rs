@@ -22,6 +22,7 @@ pub(super) struct RawRule<'f> {
     pub(super) instruction: Given<'f, String>,
     pub(super) fields: Given<'f, Vec<Field>>,
     pub(super) query: Given<'f, QueryText>,
+    pub(super) trust_client: Given<'f, bool>,
     pub(super) window: Given<'f, u32>,
     pub(super) timeout: Given<'f, Duration>,
     pub(super) total_timeout: Given<'f, Duration>,
@@ -43,17 +44,8 @@ pub(super) struct Patterns {
 
 impl<'f> RawRule<'f> {
     /// Keys that are known but do not work yet.
-    pub(super) const LATER: &'static [&'static str] = &[
-        "images",
-        "template",
-        "trust-client",
-        "serve-retrievers",
-        "ext-rerank",
-        "on-timeout",
-        "min-score",
-        "sticky-preference",
-        "answer-cache",
-    ];
+    pub(super) const LATER: &'static [&'static str] =
+        &["images", "template", "serve-retrievers", "ext-rerank", "on-timeout", "min-score", "sticky-preference", "answer-cache"];
 
     pub(super) fn read_rule(table: &mut Table<'f>) -> Self {
         let index = table.read("index", patterns);
@@ -73,6 +65,7 @@ impl<'f> RawRule<'f> {
             instruction: table.read("instruction", Item::name),
             fields: table.read("fields", fields),
             query: table.read("query", query),
+            trust_client: table.read("trust-client", Item::flag),
             window: table.read("window", window),
             timeout: table.read("timeout", timeout),
             total_timeout: table.read("total-timeout", timeout),

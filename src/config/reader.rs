@@ -173,6 +173,14 @@ impl<'f> Item<'f> {
         }
     }
 
+    /// The same, without showing what stands there instead.
+    pub(super) fn secret_text(&self, remedy: &str) -> Result<&str, Reported> {
+        match &self.value {
+            DeValue::String(text) => Ok(text),
+            _ => Err(self.refuse_unseen(remedy)),
+        }
+    }
+
     /// Returns a string that has something in it.
     pub(super) fn name(&self) -> Result<String, Reported> {
         let remedy = "must be a string that is not empty";

@@ -36,7 +36,7 @@ fn validate(raw: RawFile<'_>) -> Config {
     Config {
         rules: rules.map(Arc::new).collect(),
         listener: raw.listener,
-        admin: Admin { address: raw.admin_address.or(loopback(9281)) },
+        admin: Admin { address: raw.admin_address.or(loopback(9281)), token: raw.admin_token.optional() },
         upstream: raw.upstream,
         limits: raw.limits,
         cache: raw.cache,
@@ -50,8 +50,8 @@ const DEFAULT_WINDOW: u32 = 100;
 fn check_addresses(raw: &RawFile<'_>) {
     let [listener, admin] =
         [(&raw.listener_address, 9280), (&raw.admin_address, 9281)].map(|(address, port)| address.get().copied().unwrap_or(loopback(port)));
-    if !admin.ip().is_loopback() {
-        raw.admin_address.refuse("must be a loopback address, such as \"127.0.0.1:9281\": this version has no token to guard it");
+    if !admin.ip().is_loopback() && !raw.admin_token.is_given() {
+        raw.admin_address.refuse("must be a loopback address, such as \"127.0.0.1:9281\", or be guarded: write admin.token");
     }
     let shared = listener.port() == admin.port() && listener.port() != 0;
     if shared && (listener.ip() == admin.ip() || listener.ip().is_unspecified()) {
@@ -88,6 +88,7 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         instruction: written.instruction.or_given(&defaults.instruction).optional().map(Arc::from),
         fields,
         query: written.query.or_given(&defaults.query).or(default_query),
+        trust_client: written.trust_client.or_given(&defaults.trust_client).or(false),
         window: window.or(DEFAULT_WINDOW) as usize,
         timeout: written.timeout.or_given(&defaults.timeout).or(Duration::from_millis(300)),
         total_timeout: written.total_timeout.or_given(&defaults.total_timeout).or(Duration::from_secs(5)),

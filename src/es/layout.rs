@@ -106,6 +106,16 @@ impl<'a> Cursor<'a> {
         if self.place == self.text.len() { Ok(()) } else { Err(self.malformed()) }
     }
 
+    /// All that stands ahead.
+    pub(crate) fn rest(&self) -> &'a str {
+        &self.text[self.place..]
+    }
+
+    /// The bytes from an earlier place on.
+    pub(crate) fn since(&self, place: usize) -> &'a str {
+        &self.text[place..self.place]
+    }
+
     /// Where the walk stands.
     pub(crate) fn place(&self) -> usize {
         self.place

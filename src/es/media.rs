@@ -28,6 +28,16 @@ pub fn check(content_type: Option<&str>, accept: Option<&str>, written: bool) ->
     }
 }
 
+/// Checks that a multi search, which is lines of JSON, and its answer are JSON.
+///
+/// # Errors
+/// See [`Mismatch`].
+pub fn check_lines(content_type: Option<&str>, accept: Option<&str>) -> Result<(), Mismatch> {
+    // Engines read lines from JSON's own media type, too.
+    let of_lines = content_type.map(|declared| declared.to_ascii_lowercase().replacen("x-ndjson", "json", 1));
+    check(of_lines.as_deref(), accept, true)
+}
+
 /// Returns the `Content-Type` of a body that the client did not send: vendor types must agree with `Accept`.
 pub fn of_body(accept: Option<&str>) -> &str {
     accept.map(str::trim).filter(|accept| !is_default(accept)).unwrap_or("application/json")
@@ -60,7 +70,7 @@ fn compatible_with(media_type: &str) -> Option<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mismatch, check, of_body};
+    use super::{Mismatch, check, check_lines, of_body};
 
     const JSON: Option<&str> = Some("application/json");
     const EIGHT: Option<&str> = Some("application/vnd.elasticsearch+json; compatible-with=8");
@@ -73,6 +83,9 @@ mod tests {
             (Some("Application/JSON; charset=UTF-8"), Some("*/*"), true, Ok(())),
             (JSON, Some("application/json, text/plain, */*"), true, Ok(())),
             (EIGHT, EIGHT, true, Ok(())),
+            (Some("application/vnd.elasticsearch+json; compatible-with=9; charset=utf-8"), NINE, true, Ok(())),
+            (Some("application/vnd.elasticsearch+json"), JSON, true, Ok(())),
+            (Some("application/json; compatible-with=9"), NINE, true, Err(Mismatch::NotJson)),
             (None, NINE, false, Ok(())),
             (None, None, false, Ok(())),
             (None, None, true, Err(Mismatch::NotJson)),
@@ -86,6 +99,24 @@ mod tests {
             (None, Some("application/yaml"), false, Err(Mismatch::NotJson)),
         ] {
             assert_eq!(check(content_type, accept, written), checked, "{content_type:?} {accept:?} {written}");
+        }
+    }
+
+    #[test]
+    fn lines_are_json_by_either_name() {
+        let lines = Some("application/x-ndjson; charset=utf-8");
+        let vendor = Some("application/vnd.elasticsearch+x-ndjson; compatible-with=9");
+        for (content_type, accept, checked) in [
+            (lines, None, Ok(())),
+            (JSON, JSON, Ok(())),
+            (vendor, NINE, Ok(())),
+            (NINE, NINE, Ok(())),
+            (vendor, EIGHT, Err(Mismatch::Versions)),
+            (None, None, Err(Mismatch::NotJson)),
+            (Some("text/x-ndjson"), None, Err(Mismatch::NotJson)),
+            (lines, Some("application/smile"), Err(Mismatch::NotJson)),
+        ] {
+            assert_eq!(check_lines(content_type, accept), checked, "{content_type:?} {accept:?}");
         }
     }
 

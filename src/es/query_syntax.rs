@@ -12,6 +12,8 @@ pub enum Dialect {
     Lucene,
     /// `simple_query_string`, which knows neither fields nor ranges nor words as operators.
     Simple,
+    /// `kql`, whose operators are words in any case and whose fields may be compared.
+    Kql,
 }
 
 /// Returns the words of `text`, with single spaces between them.
@@ -38,8 +40,14 @@ impl Reader<'_> {
     fn step(&mut self) -> bool {
         let Some(&first) = self.chars.peek() else { return false };
         let lucene = self.dialect == Dialect::Lucene;
+        let kql = self.dialect == Dialect::Kql;
         match first {
             '"' => self.phrase(),
+            // Fields inside a nested one, and what is left of a comparison.
+            '{' | '}' | ':' if kql => {
+                self.chars.next();
+            }
+            '<' | '>' if kql => self.comparison(),
             '[' | '{' if lucene => self.clause_until(&[']', '}']),
             '/' if lucene => self.clause_until(&['/']),
             '(' => {
@@ -51,19 +59,19 @@ impl Reader<'_> {
                 self.chars.next();
                 self.groups.pop();
             }
-            '-' => self.exclude_next(),
+            '-' if !kql => self.exclude_next(),
             '!' if lucene => self.exclude_next(),
-            '+' | '|' => {
+            '+' | '|' if !kql => {
                 self.chars.next();
             }
             // Behind a phrase or a group.
-            '^' | '~' => {
+            '^' | '~' if !kql => {
                 self.chars.next();
                 self.number();
             }
             space if space.is_whitespace() => {
                 self.chars.next();
-                self.excluded &= lucene;
+                self.excluded &= lucene || kql;
             }
             _ => self.word(),
         }
@@ -119,13 +127,18 @@ impl Reader<'_> {
 
     fn word(&mut self) {
         let lucene = self.dialect == Dialect::Lucene;
+        let kql = self.dialect == Dialect::Kql;
         let mut word = String::new();
-        while let Some(next) = self.chars.next_if(|next| !(next.is_whitespace() || matches!(next, '(' | ')' | '"' | '|'))) {
+        let ends = |next: char| {
+            next.is_whitespace() || matches!(next, '(' | ')' | '"') || if kql { matches!(next, '<' | '>' | '{' | '}') } else { next == '|' }
+        };
+        while let Some(next) = self.chars.next_if(|next| !ends(*next)) {
             match next {
+                ':' if kql => return,
                 '\\' => word.extend(self.chars.next()),
                 '*' => {}
                 '?' if lucene => {}
-                '~' => self.number(),
+                '~' if !kql => self.number(),
                 '^' if lucene => self.number(),
                 ':' if lucene => {
                     // A field of its own: what it holds is a name; and what is compared is no text.
@@ -138,8 +151,23 @@ impl Reader<'_> {
         match word.as_str() {
             "AND" | "OR" | "&&" if lucene => {}
             "NOT" if lucene => self.excluded = true,
+            operator if kql && ["and", "or"].iter().any(|own| operator.eq_ignore_ascii_case(own)) => {}
+            operator if kql && operator.eq_ignore_ascii_case("not") => self.excluded = true,
+            _ if kql && self.names_a_field() => {}
             _ => self.keep(&word),
         }
+    }
+
+    /// Whether a field's sign follows, with spaces before it.
+    fn names_a_field(&mut self) -> bool {
+        let next = self.chars.clone().find(|next| !next.is_whitespace());
+        next.is_some_and(|sign| matches!(sign, ':' | '<' | '>'))
+    }
+
+    /// A field is compared with a value: none of it is text.
+    fn comparison(&mut self) {
+        while self.chars.next_if(|sign| sign.is_whitespace() || matches!(sign, '<' | '>' | '=')).is_some() {}
+        self.excluded = true;
     }
 
     /// Skips the number of `~2`, `^3.5`.
@@ -186,10 +214,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn kql_syntax_is_taken_out() {
+        for (text, remaining) in [
+            ("red shoes", "red shoes"),
+            ("title: quick brown fox and not body: \"lazy dog\" or tag:fox", "quick brown fox fox"),
+            ("title : (red OR \"blue shoes\") AND price >= 10 and year<2020 and x", "red blue shoes x"),
+            ("items: { name: banana and stock > 9 } wi-fi", "banana wi-fi"),
+            ("host: web* AND *", "web"),
+            (r"a\:b C++ ~x", "a:b C++ ~x"),
+            ("not (a or b) c", "c"),
+            ("", ""),
+        ] {
+            assert_eq!(words(text, Dialect::Kql), remaining, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_read_and_spaces_are_single(text in "[ab:\"()\\[\\]{}/\\\\~^*?+|&! -]{0,24}", lucene: bool) {
-            let read = words(&text, if lucene { Dialect::Lucene } else { Dialect::Simple });
+        fn any_text_is_read_and_spaces_are_single(text in "[ab:\"()\\[\\]{}/\\\\~^*?+|&!<>= -]{0,24}", dialect in 0_usize..3) {
+            let read = words(&text, [Dialect::Lucene, Dialect::Simple, Dialect::Kql][dialect]);
             prop_assert_eq!(read.split_whitespace().collect::<Vec<_>>().join(" "), read);
         }
     }

@@ -1,7 +1,8 @@
-//! Finds the text that the searcher typed inside a query, and whether the query is one whose first hits stay the same when more
+//! Finds the text that the searcher typed inside a search, and whether the search is one whose first hits stay the same when more
 //! are asked for.
 //!
-//! What each kind of query holds is in [`query_kinds`](super::query_kinds); this walks it.
+//! What each kind of query holds is in [`query_kinds`](super::query_kinds); [`query_walk`](super::query_walk) reads them and
+//! [`retriever`](super::retriever) reads retrievers. This bounds the walk and weighs what it finds.
 
 use serde_json::value::RawValue;
 
@@ -9,27 +10,37 @@ use super::{
     json::{self, Kind as Json, Object},
     pointer,
     query_kinds::{
-        BESIDE_FIELDS, INTERVAL_GROUPS, INTERVALS, KINDS,
-        Kind::{self, FunctionScore, Holds, InFields, InKey, Intervals, Joins, Silent, Syntax, TermsInFields},
+        CARRIERS, KINDS,
+        Part::{self, Queries},
         Role::{self, Aside, Filters, Scores},
         Trust,
     },
-    query_syntax,
 };
 
-/// Queries in one search; more are not looked into.
+/// Queries and retrievers in one search; more are not looked into.
 const MOST_QUERIES: usize = 10_000;
+/// How deep they may hold each other, with those that stand in base64.
+const MOST_DEPTH: usize = 64;
 /// Bytes of text in one search; more are not looked into.
 pub const MOST_TEXT: usize = 64 * 1024;
 /// Bytes of JSON read on all levels of one search together; more are not looked into.
 const MOST_READ: usize = 64 * 1024 * 1024;
 
-/// Why a search with such a query is not widened; the last one counts.
+/// Why a search with such a query is not rewritten; the last one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Flaw {
     /// A kind of query without a row, a shape that no engine takes, or too much of it.
     #[error("the query is not one that is known")]
     Foreign,
+    /// A retriever with `search_after`.
+    #[error("a retriever goes by a cursor")]
+    Cursor,
+    /// A retriever with a `sort` of its own.
+    #[error("a retriever sorts its hits")]
+    Sorted,
+    /// A `text_similarity_reranker`.
+    #[error("the engine is to rerank the hits")]
+    Reranked,
     /// A `random_score` without `seed`.
     #[error("the query scores at random")]
     Unseeded,
@@ -43,7 +54,7 @@ pub enum Flaw {
 pub struct FoundText {
     /// Trimmed, with single spaces.
     pub text: String,
-    /// A JSON pointer into the body, or `?` and a parameter of the URL.
+    /// A JSON pointer into the body (through base64 as if it were JSON), `?` and a parameter of the URL, or a header's name.
     pub at: String,
 }
 
@@ -51,12 +62,19 @@ pub struct FoundText {
 #[derive(Debug)]
 pub struct Survey {
     filters: bool,
-    at: String,
+    pub(super) at: String,
     queries: usize,
+    depth: usize,
     read: usize,
     text: usize,
-    found: Vec<(Trust, FoundText)>,
+    pub(super) found: Vec<(Trust, FoundText)>,
     flaw: Option<Flaw>,
+    pub(super) widens: bool,
+    window: Option<usize>,
+    /// Whether `${..}` stands for a text that somebody else puts there.
+    pub(super) in_template: bool,
+    /// Retrievers around the one that is walked.
+    pub(super) retrievers: usize,
 }
 
 impl FoundText {
@@ -70,19 +88,42 @@ impl FoundText {
 // === impl Survey ===
 
 impl Survey {
-    /// Starts a survey; `filters` says whether texts in `bool.filter` and `bool.must_not` count too.
+    /// Starts a survey; `filters` says whether texts in filters count too.
     pub fn new(filters: bool) -> Self {
-        Self { filters, at: String::new(), queries: 0, read: 0, text: 0, found: Vec::new(), flaw: None }
+        Self {
+            filters,
+            at: String::new(),
+            queries: 0,
+            depth: 0,
+            read: 0,
+            text: 0,
+            found: Vec::new(),
+            flaw: None,
+            widens: true,
+            window: None,
+            in_template: false,
+            retrievers: 0,
+        }
     }
 
-    /// Looks into the query that stands at `pointer` and says what is wanted.
-    pub fn wanted(&mut self, pointer: &str, query: &RawValue) {
-        self.within(pointer, |survey| survey.query(query, Scores));
+    /// Looks into all that a search's body says about what is wanted.
+    pub fn search(&mut self, body: &Object<'_>) {
+        self.parts(body, CARRIERS, Scores);
     }
 
     /// Looks for flaws alone in a query that says nothing about what is wanted.
     pub fn aside(&mut self, query: &RawValue) {
         self.query(query, Aside);
+    }
+
+    /// Whether the first hits stay the same when more are asked for.
+    pub fn widens(&self) -> bool {
+        self.widens
+    }
+
+    /// How many hits there are at most, where a retriever says so; engines refuse a `size` beyond it.
+    pub fn window(&self) -> Option<usize> {
+        self.window
     }
 
     /// Returns the texts that are worth most, in the order in which they stand.
@@ -93,126 +134,80 @@ impl Survey {
         if let Some(flaw) = self.flaw {
             return Err(flaw);
         }
-        let best = if self.found.iter().any(|(trust, _)| *trust == Trust::Full) { Trust::Full } else { Trust::Exact };
-        Ok(self.found.into_iter().filter(|(trust, _)| *trust == best).map(|(_, found)| found).collect())
+        let best = self.found.iter().map(|(trust, _)| *trust).max();
+        Ok(self.found.into_iter().filter(|(trust, _)| Some(*trust) == best).map(|(_, found)| found).collect())
     }
 
-    fn query(&mut self, value: &RawValue, role: Role) {
-        self.queries += 1;
-        if self.queries > MOST_QUERIES || self.read > MOST_READ {
-            return self.mark(Flaw::Foreign);
-        }
-        let Some(query) = self.object(value) else { return };
-        let [(name, body)] = query.entries() else { return self.mark(Flaw::Foreign) };
-        match KINDS.iter().find(|(own, _)| own == name) {
-            Some((_, kind)) => self.within(name, |survey| survey.kind(*kind, body, role)),
-            None => self.mark(Flaw::Foreign),
-        }
-    }
-
-    fn kind(&mut self, kind: Kind, value: &RawValue, role: Role) {
-        let Some(body) = self.object(value) else { return };
-        match kind {
-            Silent => {}
-            InKey(key) => self.text(&body, key, Trust::Full, role),
-            Syntax(key, dialect) => {
-                let text = body.get(key).and_then(json::string).unwrap_or_default();
-                self.within(key, |survey| survey.keep(&query_syntax::words(&text, dialect), Trust::Full, role));
-            }
-            InFields(keys, trust) => self.in_fields(&body, keys, trust, role),
-            TermsInFields => self.terms(&body, role),
-            Holds(parts) => self.parts(&body, parts, role),
-            Joins(parts) => self.joined(|survey| survey.parts(&body, parts, role)),
-            FunctionScore => {
-                self.parts(&body, &[("query", Scores)], role);
-                self.functions(&body);
-            }
-            Intervals => self.joined(|survey| {
-                for (field, rule) in body.entries().iter().filter(|(field, _)| !BESIDE_FIELDS.contains(&field.as_ref())) {
-                    survey.within(field, |inner| inner.interval(rule, role));
-                }
-            }),
-        }
-    }
-
-    fn parts(&mut self, body: &Object<'_>, parts: &[(&str, Role)], role: Role) {
-        for (key, own) in parts {
-            let Some(value) = body.get(key) else { continue };
-            self.within(key, |survey| survey.each(value, |inner, query| inner.query(query, role.max(*own))));
-        }
-    }
-
-    fn functions(&mut self, body: &Object<'_>) {
-        self.random(body);
-        let Some(functions) = body.get("functions") else { return };
-        self.each(functions, |survey, value| {
-            let Some(function) = survey.object(value) else { return };
-            survey.random(&function);
-            survey.parts(&function, &[("filter", Aside)], Aside);
+    pub(super) fn query(&mut self, value: &RawValue, role: Role) {
+        self.deeper(|survey| {
+            let Some(query) = survey.object(value) else { return };
+            let [(name, body)] = query.entries() else { return survey.mark(Flaw::Foreign) };
+            let Some(row) = KINDS.iter().find(|row| row.name == name) else { return survey.mark(Flaw::Foreign) };
+            survey.widens &= row.widens;
+            survey.within(name, |inner| inner.kind(row.kind, body, role));
         });
     }
 
-    fn random(&mut self, function: &Object<'_>) {
-        let Some(random) = function.get("random_score").and_then(|random| self.object(random)) else { return };
-        if random.get("seed").is_none_or(|seed| json::kind(seed) == Json::Null) {
-            self.mark(Flaw::Unseeded);
+    /// Walks one more query or retriever, as long as there are not too many.
+    pub(super) fn deeper(&mut self, walk: impl FnOnce(&mut Self)) {
+        self.queries += 1;
+        self.depth += 1;
+        if self.queries > MOST_QUERIES || self.depth > MOST_DEPTH || self.read > MOST_READ {
+            self.mark(Flaw::Foreign);
+        } else {
+            walk(self);
         }
+        self.depth -= 1;
     }
 
-    fn in_fields(&mut self, body: &Object<'_>, keys: &[&str], trust: Trust, role: Role) {
-        for (field, value) in body.entries().iter().filter(|(field, _)| !BESIDE_FIELDS.contains(&field.as_ref())) {
-            if json::kind(value) != Json::Object {
-                self.text(body, field, trust, role);
-                continue;
-            }
-            let Some(options) = self.object(value) else { return };
-            if let Some(key) = keys.iter().find(|key| options.get(key).is_some()) {
-                self.within(field, |survey| survey.text(&options, key, trust, role));
-            }
-        }
-    }
-
-    fn terms(&mut self, body: &Object<'_>, role: Role) {
-        if role != Scores {
-            return;
-        }
-        for (field, value) in body.entries() {
-            let terms = json::array(value.get()).unwrap_or_default();
-            let text = terms.into_iter().filter_map(json::string).collect::<Vec<_>>().join(" ");
-            self.within(field, |survey| survey.keep(&text, Trust::Exact, role));
-        }
-    }
-
-    fn interval(&mut self, value: &RawValue, role: Role) {
-        let Some(rules) = self.object(value) else { return };
-        for (name, rule) in rules.entries() {
-            if let Some((_, key)) = INTERVALS.iter().find(|(own, _)| own == name) {
-                let Some(options) = self.object(rule) else { return };
-                self.within(name, |survey| survey.text(&options, key, Trust::Full, role));
-            } else if INTERVAL_GROUPS.contains(&name.as_ref()) {
-                let Some(group) = self.object(rule) else { return };
-                let Some(members) = group.get("intervals") else { return self.mark(Flaw::Foreign) };
-                self.each(members, |survey, member| survey.interval(member, role));
+    /// Walks these parts of an object.
+    pub(super) fn parts(&mut self, body: &Object<'_>, parts: &[(&str, Part)], role: Role) {
+        for (key, part) in parts {
+            match (body.get(key), part) {
+                (_, Part::Window | Part::Rescorers | Part::Order) => self.ranks(body, key, *part),
+                (Some(value), part) => self.within(key, |survey| survey.part(value, *part, role)),
+                (None, _) => {}
             }
         }
     }
 
-    /// Makes one text of those that `walk` finds.
-    fn joined(&mut self, walk: impl FnOnce(&mut Self)) {
-        let first = self.found.len();
-        walk(self);
-        let parts: Vec<String> = self.found.drain(first..).map(|(_, found)| found.text).collect();
-        self.found.extend(FoundText::new(&parts.join(" "), &self.at).map(|found| (Trust::Full, found)));
+    fn part(&mut self, value: &RawValue, part: Part, role: Role) {
+        match part {
+            Queries(own) => self.each(value, |survey, query| survey.query(query, role.max(own))),
+            Part::Text(trust) => self.keep(&json::string(value).unwrap_or_default(), trust, role),
+            Part::Criteria => self.criteria(value, role),
+            Part::Builder => self.builder(value, role),
+            Part::Retriever => self.retriever(value, role),
+            Part::Entries => self.each(value, |survey, entry| survey.entry(entry, role)),
+            Part::Neighbours => self.each(value, |survey, search| {
+                if let Some(options) = survey.object(search) {
+                    survey.neighbours(&options, role);
+                }
+            }),
+            Part::SubSearches => self.each(value, |survey, search| {
+                if let Some(search) = survey.object(search) {
+                    survey.parts(&search, &[("query", Queries(Scores))], role);
+                }
+            }),
+            Part::Fusion => self.fusion(value),
+            Part::Suggesters => self.suggesters(value),
+            Part::Cursor => self.mark(Flaw::Cursor),
+            Part::Stops => self.widens = false,
+            Part::Kept | Part::Window | Part::Rescorers | Part::Order => {}
+        }
     }
 
-    fn text(&mut self, body: &Object<'_>, key: &str, trust: Trust, role: Role) {
+    pub(super) fn text(&mut self, body: &Object<'_>, key: &str, trust: Trust, role: Role) {
         let text = body.get(key).and_then(json::string).unwrap_or_default();
         self.within(key, |survey| survey.keep(&text, trust, role));
     }
 
-    fn keep(&mut self, text: &str, trust: Trust, role: Role) {
-        let counts = role == Scores || (role == Filters && self.filters && trust == Trust::Full);
+    pub(super) fn keep(&mut self, text: &str, trust: Trust, role: Role) {
+        let counts = role == Scores || (role == Filters && self.filters && trust != Trust::Exact);
         if !counts {
+            return;
+        }
+        if self.in_template && text.contains("${") {
             return;
         }
         self.text += text.len();
@@ -223,7 +218,7 @@ impl Survey {
     }
 
     /// Visits a value that stands alone, or each of an array.
-    fn each(&mut self, value: &RawValue, mut visit: impl FnMut(&mut Self, &RawValue)) {
+    pub(super) fn each(&mut self, value: &RawValue, mut visit: impl FnMut(&mut Self, &RawValue)) {
         if json::kind(value) != Json::Array {
             return visit(self, value);
         }
@@ -232,103 +227,258 @@ impl Survey {
         }
     }
 
-    fn within(&mut self, step: &str, walk: impl FnOnce(&mut Self)) {
+    pub(super) fn within(&mut self, step: &str, walk: impl FnOnce(&mut Self)) {
         let length = self.at.len();
         pointer::push(&mut self.at, step);
         walk(self);
         self.at.truncate(length);
     }
 
-    fn object<'v>(&mut self, value: &'v RawValue) -> Option<Object<'v>> {
+    pub(super) fn object<'v>(&mut self, value: &'v RawValue) -> Option<Object<'v>> {
         self.read += value.get().len();
         let flaw = if json::kind(value) == Json::Object { Flaw::NotJson } else { Flaw::Foreign };
         json::object(value.get()).map_err(|_| self.mark(flaw)).ok()
     }
 
-    fn mark(&mut self, flaw: Flaw) {
+    /// No more than so many hits come back.
+    pub(super) fn bound(&mut self, window: usize) {
+        self.window = Some(self.window.map_or(window, |known| known.min(window)));
+    }
+
+    /// Takes back that first hits change with their number, where `fixed` says that the number is fixed for what was walked.
+    pub(super) fn steady(&mut self, fixed: bool, widened: bool) {
+        self.widens |= fixed && widened;
+    }
+
+    pub(super) fn mark(&mut self, flaw: Flaw) {
         self.flaw = self.flaw.max(Some(flaw));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Flaw, FoundText, MOST_QUERIES, MOST_TEXT, Survey};
-    use crate::es::json::object;
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use proptest::prelude::*;
+
+    use super::{Flaw, FoundText, KINDS, MOST_DEPTH, MOST_QUERIES, MOST_TEXT, Survey};
+    use crate::es::{json::object, query_kinds::Kind};
+
+    fn walked(body: &str, filters: bool) -> Survey {
+        let mut survey = Survey::new(filters);
+        survey.search(&object(body).unwrap_or_else(|error| panic!("{error}: {body}")));
+        survey
+    }
 
     fn survey(query: &str, filters: bool) -> Result<Vec<FoundText>, Flaw> {
-        let body = format!(r#"{{"query":{query}}}"#);
-        let mut survey = Survey::new(filters);
-        survey.wanted("query", object(&body).expect("json").get("query").expect("a query"));
-        survey.texts()
+        walked(&format!(r#"{{"query":{query}}}"#), filters).texts()
+    }
+
+    fn texts_of(body: &str) -> Vec<String> {
+        walked(body, false).texts().unwrap_or_else(|flaw| panic!("{flaw}: {body}")).into_iter().map(|found| found.text).collect()
     }
 
     fn texts(query: &str) -> Vec<String> {
-        survey(query, false).unwrap_or_else(|flaw| panic!("{flaw}: {query}")).into_iter().map(|found| found.text).collect()
+        texts_of(&format!(r#"{{"query":{query}}}"#))
     }
+
+    fn widens(query: &str) -> bool {
+        walked(&format!(r#"{{"query":{query}}}"#), false).widens()
+    }
+
+    /// A query of each kind that has a text of its own, and that text.
+    const LEAVES: &[(&str, &str)] = &[
+        (r#"{"match":{"title":"red shoes"}}"#, "red shoes"),
+        (r#"{"match":{"title":{"query":" red \u0073hoes ","operator":"and"}}}"#, "red shoes"),
+        (r#"{"match_phrase":{"title":{"query":"red shoes","slop":2}}}"#, "red shoes"),
+        (r#"{"match_phrase_prefix":{"title":"red sh"}}"#, "red sh"),
+        (r#"{"match_bool_prefix":{"title":{"query":"red sh"}}}"#, "red sh"),
+        (r#"{"multi_match":{"query":"red shoes","fields":["a","b^2"],"type":"cross_fields"}}"#, "red shoes"),
+        (r#"{"combined_fields":{"query":"red shoes","fields":["a"]}}"#, "red shoes"),
+        (r#"{"query_string":{"query":"title:(red AND shoes~1) -blue","default_field":"a"}}"#, "red shoes"),
+        (r#"{"simple_query_string":{"query":"\"red shoes\" | boots*"}}"#, "red shoes boots"),
+        (r#"{"more_like_this":{"fields":["a"],"like":"red shoes"}}"#, "red shoes"),
+        (r#"{"intervals":{"a":{"match":{"query":"red shoes","max_gaps":2},"boost":2}}}"#, "red shoes"),
+        (
+            r#"{"intervals":{"a":{"all_of":{"ordered":true,"intervals":[{"match":{"query":"red"}},{"any_of":{"intervals":[{"prefix":{"prefix":"sho"}},{"wildcard":{"pattern":"bo*"}},{"fuzzy":{"term":"clog"}}]}}]}}}}"#,
+            "red sho bo* clog",
+        ),
+        (r#"{"span_term":{"a":"red"}}"#, "red"),
+        (r#"{"span_term":{"a":{"value":"red","boost":2}}}"#, "red"),
+        (
+            r#"{"span_near":{"clauses":[{"span_term":{"a":"red"}},{"span_gap":{"a":1}},{"span_multi":{"match":{"prefix":{"a":{"value":"sho"}}}}}],"slop":1}}"#,
+            "red sho",
+        ),
+        (
+            r#"{"span_not":{"include":{"span_or":{"clauses":[{"span_term":{"a":"x"}},{"span_term":{"a":"y"}}]}},"exclude":{"span_term":{"a":"z"}}}}"#,
+            "x y",
+        ),
+        (r#"{"span_first":{"match":{"span_term":{"a":"x"}},"end":3}}"#, "x"),
+        (r#"{"span_containing":{"little":{"span_term":{"a":"y"}},"big":{"span_term":{"a":"x"}}}}"#, "x y"),
+        (r#"{"span_within":{"little":{"span_term":{"a":"y"}},"big":{"span_term":{"a":"x"}}}}"#, "x y"),
+        (r#"{"field_masking_span":{"query":{"span_term":{"a":"x"}},"field":"b"}}"#, "x"),
+        (r#"{"term":{"a":"red"}}"#, "red"),
+        (r#"{"term":{"a":{"value":"red","_name":"n"},"_name":"no text","boost":2}}"#, "red"),
+        (r#"{"terms":{"a":["red","blue",3],"boost":1}}"#, "red blue"),
+        (r#"{"prefix":{"a":"re"}}"#, "re"),
+        (r#"{"wildcard":{"a":{"wildcard":"r*d"}}}"#, "r*d"),
+        (r#"{"regexp":{"a":{"value":"r.d"}}}"#, "r.d"),
+        (r#"{"fuzzy":{"a":{"value":"rad"}}}"#, "rad"),
+        (r#"{"kql":{"query":"title:red and price > 3 or shoes"}}"#, "red shoes"),
+        (r#"{"semantic":{"field":"s","query":"red shoes"}}"#, "red shoes"),
+        (r#"{"sparse_vector":{"field":"s","inference_id":"e","query":"red shoes"}}"#, "red shoes"),
+        (r#"{"text_expansion":{"s":{"model_id":"e","model_text":"red shoes"}}}"#, "red shoes"),
+        (r#"{"neural":{"v":{"query_text":"red shoes","query_image":"iVBOR","model_id":"m","k":5}}}"#, "red shoes"),
+        (r#"{"neural_sparse":{"v":{"query_text":"red shoes","model_id":"m"}}}"#, "red shoes"),
+        (r#"{"agentic":{"query_text":"red shoes","query_fields":["a"]}}"#, "red shoes"),
+        (r#"{"knn":{"field":"v","k":5,"query_vector_builder":{"text_embedding":{"model_id":"m","model_text":"red shoes"}}}}"#, "red shoes"),
+        (r#"{"span_or":{"clauses":[{"span_term":{"a":"x"}}]}}"#, "x"),
+        (r#"{"span_field_masking":{"query":{"span_term":{"a":"x"}},"field":"b"}}"#, "x"),
+    ];
 
     #[test]
     fn case_13_every_kind_yields_its_text() {
-        for (query, found) in [
-            (r#"{"match":{"title":"red shoes"}}"#, "red shoes"),
-            (r#"{"match":{"title":{"query":" red \u0073hoes ","operator":"and"}}}"#, "red shoes"),
-            (r#"{"match_phrase":{"title":{"query":"red shoes","slop":2}}}"#, "red shoes"),
-            (r#"{"match_phrase_prefix":{"title":"red sh"}}"#, "red sh"),
-            (r#"{"match_bool_prefix":{"title":{"query":"red sh"}}}"#, "red sh"),
-            (r#"{"multi_match":{"query":"red shoes","fields":["a","b^2"],"type":"cross_fields"}}"#, "red shoes"),
-            (r#"{"combined_fields":{"query":"red shoes","fields":["a"]}}"#, "red shoes"),
-            (r#"{"query_string":{"query":"title:(red AND shoes~1) -blue","default_field":"a"}}"#, "red shoes"),
-            (r#"{"simple_query_string":{"query":"\"red shoes\" | boots*"}}"#, "red shoes boots"),
-            (r#"{"more_like_this":{"fields":["a"],"like":"red shoes"}}"#, "red shoes"),
-            (r#"{"intervals":{"a":{"match":{"query":"red shoes","max_gaps":2},"boost":2}}}"#, "red shoes"),
-            (
-                r#"{"intervals":{"a":{"all_of":{"ordered":true,"intervals":[{"match":{"query":"red"}},{"any_of":{"intervals":[{"prefix":{"prefix":"sho"}},{"wildcard":{"pattern":"bo*"}},{"fuzzy":{"term":"clog"}}]}}]}}}}"#,
-                "red sho bo* clog",
-            ),
-            (r#"{"span_term":{"a":"red"}}"#, "red"),
-            (r#"{"span_term":{"a":{"value":"red","boost":2}}}"#, "red"),
-            (
-                r#"{"span_near":{"clauses":[{"span_term":{"a":"red"}},{"span_gap":{"a":1}},{"span_multi":{"match":{"prefix":{"a":{"value":"sho"}}}}}],"slop":1}}"#,
-                "red sho",
-            ),
-            (
-                r#"{"span_not":{"include":{"span_or":{"clauses":[{"span_term":{"a":"x"}},{"span_term":{"a":"y"}}]}},"exclude":{"span_term":{"a":"z"}}}}"#,
-                "x y",
-            ),
-            (r#"{"span_first":{"match":{"span_term":{"a":"x"}},"end":3}}"#, "x"),
-            (r#"{"span_containing":{"little":{"span_term":{"a":"y"}},"big":{"span_term":{"a":"x"}}}}"#, "x y"),
-            (r#"{"span_within":{"little":{"span_term":{"a":"y"}},"big":{"span_term":{"a":"x"}}}}"#, "x y"),
-            (r#"{"field_masking_span":{"query":{"span_term":{"a":"x"}},"field":"b"}}"#, "x"),
-            (r#"{"term":{"a":"red"}}"#, "red"),
-            (r#"{"term":{"a":{"value":"red","_name":"n"},"_name":"no text","boost":2}}"#, "red"),
-            (r#"{"terms":{"a":["red","blue",3],"boost":1}}"#, "red blue"),
-            (r#"{"prefix":{"a":"re"}}"#, "re"),
-            (r#"{"wildcard":{"a":{"wildcard":"r*d"}}}"#, "r*d"),
-            (r#"{"regexp":{"a":{"value":"r.d"}}}"#, "r.d"),
-            (r#"{"fuzzy":{"a":{"value":"rad"}}}"#, "rad"),
-        ] {
-            assert_eq!(texts(query), [found], "{query}");
+        for (query, found) in LEAVES {
+            assert_eq!(texts(query), [*found], "{query}");
+        }
+    }
+
+    /// A query of each kind that holds others, and the texts in it.
+    const CONTAINERS: &[(&str, &[&str])] = &[
+        (r#"{"bool":{"must":{"match":{"a":"x"}},"should":[{"match":{"a":"y"}},{"match_all":{}}]}}"#, &["x", "y"]),
+        (r#"{"bool":{"filter":[{"match":{"a":"x"}}],"must_not":{"match":{"a":"y"}}}}"#, &[]),
+        (r#"{"bool":{"filter":{"bool":{"must":{"match":{"a":"x"}}}},"must":{"match":{"a":"y"}}}}"#, &["y"]),
+        (r#"{"dis_max":{"queries":[{"match":{"a":"x"}},{"match":{"b":"x"}}]}}"#, &["x", "x"]),
+        (r#"{"boosting":{"positive":{"match":{"a":"x"}},"negative":{"match":{"a":"y"}},"negative_boost":0.5}}"#, &["x"]),
+        (r#"{"constant_score":{"filter":{"match":{"a":"x"}}}}"#, &["x"]),
+        (
+            r#"{"function_score":{"query":{"match":{"a":"x"}},"functions":[{"filter":{"match":{"a":"y"}},"weight":2},{"random_score":{"seed":1,"field":"_seq_no"}}]}}"#,
+            &["x"],
+        ),
+        (r#"{"script_score":{"query":{"match":{"a":"x"}},"script":{"source":"1"}}}"#, &["x"]),
+        (r#"{"nested":{"path":"p","query":{"match":{"p.a":"x"}}}}"#, &["x"]),
+        (r#"{"has_child":{"type":"c","query":{"match":{"a":"x"}}}}"#, &["x"]),
+        (r#"{"has_parent":{"parent_type":"c","query":{"match":{"a":"x"}}}}"#, &["x"]),
+        (r#"{"pinned":{"ids":["1"],"organic":{"match":{"a":"x"}}}}"#, &["x"]),
+        (r#"{"rule":{"ruleset_ids":["r"],"match_criteria":{"country":"us","user_query":"red"},"organic":{"match":{"a":"x"}}}}"#, &["red"]),
+        (r#"{"rule_query":{"ruleset_id":"r","match_criteria":{"a":["red",3],"b":"us"},"organic":{"match":{"a":"x"}}}}"#, &["red", "us"]),
+        (r#"{"hybrid":{"queries":[{"match":{"a":"x"}},{"neural":{"v":{"query_text":"x y"}}}],"filter":{"match":{"a":"z"}}}}"#, &["x y"]),
+        (r#"{"template":{"bool":{"must":[{"match":{"a":"${ext.text}"}},{"match":{"a":"x"}}]}}}"#, &["x"]),
+        (r#"{"wrapper":{"query":"eyAibWF0Y2giOiB7ICJ0aXRsZSI6ICJoZWFkcGhvbmVzIiB9IH0="}}"#, &["headphones"]),
+    ];
+
+    #[test]
+    fn case_13_containers_are_walked_where_they_score() {
+        for (query, found) in CONTAINERS {
+            assert_eq!(texts(query), *found, "{query}");
         }
     }
 
     #[test]
-    fn case_13_containers_are_walked_where_they_score() {
-        for (query, found) in [
-            (r#"{"bool":{"must":{"match":{"a":"x"}},"should":[{"match":{"a":"y"}},{"match_all":{}}]}}"#, vec!["x", "y"]),
-            (r#"{"bool":{"filter":[{"match":{"a":"x"}}],"must_not":{"match":{"a":"y"}}}}"#, vec![]),
-            (r#"{"bool":{"filter":{"bool":{"must":{"match":{"a":"x"}}}},"must":{"match":{"a":"y"}}}}"#, vec!["y"]),
-            (r#"{"dis_max":{"queries":[{"match":{"a":"x"}},{"match":{"b":"x"}}]}}"#, vec!["x", "x"]),
-            (r#"{"boosting":{"positive":{"match":{"a":"x"}},"negative":{"match":{"a":"y"}},"negative_boost":0.5}}"#, vec!["x"]),
-            (r#"{"constant_score":{"filter":{"match":{"a":"x"}}}}"#, vec!["x"]),
-            (
-                r#"{"function_score":{"query":{"match":{"a":"x"}},"functions":[{"filter":{"match":{"a":"y"}},"weight":2},{"random_score":{"seed":1,"field":"_seq_no"}}]}}"#,
-                vec!["x"],
-            ),
-            (r#"{"script_score":{"query":{"match":{"a":"x"}},"script":{"source":"1"}}}"#, vec!["x"]),
-            (r#"{"nested":{"path":"p","query":{"match":{"p.a":"x"}}}}"#, vec!["x"]),
-            (r#"{"has_child":{"type":"c","query":{"match":{"a":"x"}}}}"#, vec!["x"]),
-            (r#"{"has_parent":{"parent_type":"c","query":{"match":{"a":"x"}}}}"#, vec!["x"]),
+    fn case_13_no_kind_is_left_out() {
+        let shown = |name: &str| {
+            LEAVES
+                .iter()
+                .map(|(query, _)| query)
+                .chain(CONTAINERS.iter().map(|(query, _)| query))
+                .any(|query| query.contains(&format!("\"{name}\":")))
+        };
+        for row in KINDS.iter().filter(|row| !matches!(row.kind, Kind::Silent)) {
+            assert!(shown(row.name), "{}", row.name);
+        }
+        for row in KINDS.iter().filter(|row| matches!(row.kind, Kind::Silent)) {
+            assert_eq!(
+                texts(&format!(r#"{{"{}":{{"a":"text","query":"text","script":{{}}}}}}"#, row.name)),
+                Vec::<String>::new(),
+                "{}",
+                row.name
+            );
+        }
+    }
+
+    #[test]
+    fn first_hits_that_change_with_their_number_are_told() {
+        for query in [
+            r#"{"knn":{"field":"v","query_vector":[1]}}"#,
+            r#"{"knn":{"field":"v","query_vector":[1],"num_candidates":50}}"#,
+            r#"{"knn":{"v":{"vector":[1]}}}"#,
+            r#"{"neural":{"v":{"query_text":"x"}}}"#,
+            r#"{"semantic":{"field":"s","query":"x"}}"#,
+            r#"{"agentic":{"query_text":"x"}}"#,
+            r#"{"hybrid":{"queries":[]}}"#,
+            r#"{"template":{"match":{"a":"x"}}}"#,
         ] {
-            assert_eq!(texts(query), found, "{query}");
+            for whole in [
+                query.to_owned(),
+                format!(r#"{{"bool":{{"filter":[{query}]}}}}"#),
+                format!(r#"{{"boosting":{{"positive":{{"match":{{"a":"x"}}}},"negative":{query}}}}}"#),
+            ] {
+                assert!(!widens(&whole), "{whole}");
+            }
+        }
+        for query in [
+            r#"{"knn":{"field":"v","query_vector":[1],"k":5}}"#,
+            r#"{"knn":{"v":{"vector":[1],"k":5}}}"#,
+            r#"{"knn":{"v":{"vector":[1],"min_score":0.5}}}"#,
+            r#"{"neural":{"v":{"query_text":"x","max_distance":3}}}"#,
+            r#"{"neural_sparse":{"v":{"query_text":"x"}}}"#,
+            r#"{"sparse_vector":{"field":"s","query":"x"}}"#,
+            r#"{"bool":{"must":{"match":{"a":"hybrid"}}}}"#,
+        ] {
+            assert!(widens(query), "{query}");
+        }
+        assert!(!walked(r#"{"knn":[{"field":"v","query_vector":[1],"k":5},{"field":"w","query_vector":[1]}]}"#, false).widens());
+    }
+
+    #[test]
+    fn the_best_level_counts_wherever_it_stands() {
+        let builder =
+            |text: &str| format!(r#"{{"field":"v","k":5,"query_vector_builder":{{"text_embedding":{{"model_text":"{text}"}}}}}}"#);
+        for (body, found) in [
+            (r#"{"query":{"bool":{"should":[{"match":{"a":"x"}},{"semantic":{"field":"s","query":"a b"}},{"term":{"a":"t"}}]}}}"#.to_owned(), vec!["a b"]),
+            (format!(r#"{{"query":{{"match":{{"a":"x"}}}},"knn":{}}}"#, builder("v")), vec!["v"]),
+            (format!(r#"{{"knn":[{},{}]}}"#, builder("v"), builder("w")), vec!["v", "w"]),
+            (r#"{"knn":{"field":"v","query_vector":[1],"k":5,"filter":{"match":{"a":"x"}}}}"#.to_owned(), vec![]),
+            (r#"{"sub_searches":[{"query":{"match":{"a":"x"}}},{"query":{"match":{"b":"y"}}}],"rank":{"rrf":{}}}"#.to_owned(), vec!["x", "y"]),
+            (r#"{"query":{"match_all":{}},"suggest":{"text":"sheos","s":{"term":{"field":"a"}}}}"#.to_owned(), vec!["sheos"]),
+            (r#"{"query":{"term":{"a":"t"}},"suggest":{"s":{"prefix":"sh","completion":{}},"u":{"text":"sho"}}}"#.to_owned(), vec!["sh", "sho"]),
+            (r#"{"query":{"match":{"a":"x"}},"suggest":{"text":"sheos"}}"#.to_owned(), vec!["x"]),
+            (r#"{"query":{"bool":{"must":{"match":{"a":"x"}},"should":{"rule":{"match_criteria":{"query_string":"q"},"organic":{"match":{"a":"x"}}}}}}}"#.to_owned(), vec!["q"]),
+        ] {
+            assert_eq!(texts_of(&body), found, "{body}");
+        }
+    }
+
+    #[test]
+    fn case_20_what_is_wrapped_is_walked_within_the_same_bounds() {
+        let wrap = |query: &str| format!(r#"{{"wrapper":{{"query":"{}"}}}}"#, STANDARD.encode(query));
+        assert_eq!(survey(&wrap(r#"{"match":{"a":"x"}}"#), false).expect("known")[0].at, "/query/wrapper/query/match/a");
+        assert_eq!(survey(&wrap(r#"{"function_score":{"random_score":{}}}"#), false), Err(Flaw::Unseeded));
+        let mut nested = r#"{"match":{"a":"x"}}"#.to_owned();
+        for _ in 0..20 {
+            nested = wrap(&nested);
+        }
+        assert_eq!(texts(&nested), ["x"]);
+        let deep = format!("{}{}{}", r#"{"bool":{"must":"#.repeat(MOST_DEPTH), r#"{"match_all":{}}"#, "}}".repeat(MOST_DEPTH));
+        assert_eq!(survey(&wrap(&deep), false), Err(Flaw::Foreign));
+        for garbage in ["", "!!!", "e", "YWJj", "//79", "eyJtYXRjaCI6", r"eyAi\n"] {
+            assert_eq!(survey(&format!(r#"{{"wrapper":{{"query":"{garbage}"}}}}"#), false), Err(Flaw::Foreign), "{garbage}");
+        }
+        assert_eq!(survey(r#"{"wrapper":{"query":{"match":{"a":"x"}}}}"#, false), Err(Flaw::Foreign));
+        assert_eq!(survey(&wrap(&format!(r#"{{"match":{{"a":"{}"}}}}"#, "x".repeat(MOST_TEXT + 1))), false), Err(Flaw::Foreign));
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_panics(pieces in prop::collection::vec(prop::sample::select(vec![
+            "{", "}", "[", "]", ":", ",", "\"query\"", "\"knn\"", "\"field\"", "\"bool\"", "\"must\"", "\"retriever\"", "\"rrf\"", "\"retrievers\"", "\"rank_window_size\"",
+            "\"wrapper\"", "\"eyJhIjoxfQ==\"", "\"template\"", "\"suggest\"", "\"text\"", "\"rank\"", "\"rescorer\"", "\"rescore\"", "1", "-1", "null", "1e999",
+        ]), 0..24)) {
+            let body = format!("{{{}}}", pieces.concat());
+            if let Ok(read) = object(&body) {
+                let mut survey = Survey::new(true);
+                survey.search(&read);
+                let _ = (survey.widens(), survey.window(), survey.texts());
+            }
         }
     }
 
@@ -376,7 +526,7 @@ mod tests {
                 format!(r#"{{"bool":{{"filter":[{query}]}}}}"#),
                 format!(r#"{{"boosting":{{"positive":{{"match_all":{{}}}},"negative":{query}}}}}"#),
                 format!(r#"{{"function_score":{{"functions":[{{"filter":{query},"weight":1}}]}}}}"#),
-                format!(r#"{{"bool":{{"must":[{{"match":{{"a":"x"}}}},{query},{{"knn":{{}}}}]}}}}"#),
+                format!(r#"{{"bool":{{"must":[{{"match":{{"a":"x"}}}},{query},{{"unheard_of":{{}}}}]}}}}"#),
             ]
         };
         for (query, flaw) in [
@@ -388,9 +538,16 @@ mod tests {
                 assert_eq!(survey(&whole, false), Err(flaw), "{whole}");
             }
         }
-        for query in
-            [r#"{"knn":{"field":"v"}}"#, r#"{"hybrid":{"queries":[]}}"#, r#"{"neural":{}}"#, "{}", r#"{"match":"x"}"#, "[[]]", "null"]
-        {
+        for query in [
+            r#"{"unheard_of":{"field":"v"}}"#,
+            r#"{"knn":[]}"#,
+            r#"{"neural":{"v":3}}"#,
+            r#"{"text_similarity_reranker":{}}"#,
+            "{}",
+            r#"{"match":"x"}"#,
+            "[[]]",
+            "null",
+        ] {
             for whole in deep(query) {
                 assert_eq!(survey(&whole, false), Err(Flaw::Foreign), "{whole}");
             }

@@ -55,7 +55,7 @@ pub fn choose<'n>(
     names: impl Iterator<Item = &'n Arc<str>>,
     prefer_fields: bool,
 ) -> Result<Reading, NoReading> {
-    let produced = Produced::read(body).ok_or(NoReading::NotPlain)?;
+    let produced = Produced::read(params, body).ok_or(NoReading::NotPlain)?;
     if !prefer_fields && has_whole_source(params, body) {
         return Ok(Reading::Source);
     }
@@ -77,7 +77,8 @@ fn has_whole_source(params: &Params<'_>, body: &Object<'_>) -> bool {
     let in_url = params.get("_source");
     let in_body = body.get("_source").map(RawValue::get);
     let unfiltered = params.get("_source_includes").is_none() && params.get("_source_excludes").is_none();
-    let asked = in_url.is_some() || in_body.is_some() || body.get("stored_fields").is_none();
+    let stored = params.get("stored_fields").is_some() || body.get("stored_fields").is_some();
+    let asked = in_url.is_some() || in_body.is_some() || !stored;
     unfiltered && asked && in_url.is_none_or(|value| value == "true") && in_body.is_none_or(|value| value == "true")
 }
 
@@ -85,7 +86,7 @@ fn has_whole_source(params: &Params<'_>, body: &Object<'_>) -> bool {
 
 impl<'a> Produced<'a> {
     /// Returns `None` where it is not plain, or `stored_fields` forbids `fields` (`_none_`).
-    fn read(body: &Object<'a>) -> Option<Self> {
+    fn read(params: &Params<'_>, body: &Object<'a>) -> Option<Self> {
         let mut produced = Self { as_mapped: Vec::new(), otherwise: Vec::new(), scripts: Vec::new() };
         for value in list(body.get("fields"))? {
             let (name, formatted) = field(value)?;
@@ -94,9 +95,22 @@ impl<'a> Produced<'a> {
         for value in list(body.get("docvalue_fields"))? {
             produced.otherwise.push(Pattern::new(&field(value)?.0));
         }
-        for value in list(body.get("stored_fields"))? {
-            let name = json::string(value).filter(|name| name != "_none_")?;
+        for name in params.get("docvalue_fields").into_iter().flat_map(|names| names.split(',')) {
+            produced.otherwise.push(Pattern::new(name));
+        }
+        let stored: Vec<Cow<'_, str>> = match params.get("stored_fields") {
+            // The URL's take the place of the body's.
+            Some(names) => names.split(',').map(Cow::Borrowed).collect(),
+            None => list(body.get("stored_fields"))?.into_iter().map(json::string).collect::<Option<_>>()?,
+        };
+        for name in stored {
+            if matches!(name.as_ref(), "_none_" | "") {
+                return None;
+            }
             produced.otherwise.push(Pattern::new(&name));
+        }
+        if let Some(collapse) = body.get("collapse") {
+            produced.otherwise.push(Pattern::new(&json::object(collapse.get()).ok()?.get("field").and_then(json::string)?));
         }
         if let Some(scripts) = body.get("script_fields") {
             produced.scripts.extend(json::object(scripts.get()).ok()?.entries().iter().map(|(name, _)| name.clone()));
@@ -169,6 +183,8 @@ mod tests {
             ("_source=true&_source_excludes=title", "{}"),
             ("_source=true", r#"{"_source":false}"#),
             ("", r#"{"stored_fields":["x"]}"#),
+            ("stored_fields=x", r#"{"stored_fields":["title"]}"#),
+            ("stored_fields=x,y&docvalue_fields=price", "{}"),
             ("", r#"{"_source":false,"fields":["titles","titl?",{"field":"x","format":"y"}],"docvalue_fields":["price"]}"#),
         ] {
             assert_eq!(reading(query, body, false), fields(&["title", "content.text"]), "{query} {body}");
@@ -197,8 +213,20 @@ mod tests {
             r#"{"_source":false,"docvalue_fields":[{"field":"title","format":"x"}]}"#,
             r#"{"stored_fields":["title"]}"#,
             r#"{"stored_fields":"title"}"#,
+            r#"{"_source":false,"collapse":{"field":"title"}}"#,
         ] {
             assert_eq!(reading("", body, false), Err(NoReading::Conflict(Arc::from("title"))), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_the_url_asks_for_counts_too() {
+        let conflict = || Err(NoReading::Conflict(Arc::from("title")));
+        assert_eq!(reading("docvalue_fields=price,tit*&_source=false", "{}", false), conflict());
+        assert_eq!(reading("stored_fields=title", "{}", false), conflict());
+        assert_eq!(reading("stored_fields=title&_source=true", "{}", false), Ok(Reading::Source));
+        for query in ["stored_fields=_none_", "stored_fields=", "stored_fields=x,"] {
+            assert_eq!(reading(query, "{}", false), Err(NoReading::NotPlain), "{query}");
         }
     }
 
@@ -211,6 +239,8 @@ mod tests {
             r#"{"fields":[{"format":"x"}]}"#,
             r#"{"fields":[{"field":"x","odd":1}]}"#,
             r#"{"script_fields":[]}"#,
+            r#"{"collapse":{}}"#,
+            r#"{"collapse":{"field":1}}"#,
         ] {
             assert_eq!(reading("", body, false), Err(NoReading::NotPlain), "{body}");
         }

@@ -44,6 +44,15 @@ pub struct Page {
     pub size: usize,
 }
 
+/// How many hits an engine may be asked for so that the first of them are the hits that the client would get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Widening {
+    /// More than the page: the whole window.
+    Window,
+    /// No more than the page, at the place where the client wants it: what comes back is all that may move.
+    Page,
+}
+
 // === impl Request ===
 
 impl<'a> Request<'a> {
@@ -96,11 +105,15 @@ pub fn page(params: &Params<'_>, body: &Object<'_>) -> Result<Page, Unreadable> 
 
 /// Whether the hits come in the order of their scores: no `sort` in URL or body but `_score`, best first.
 pub fn is_by_score(params: &Params<'_>, body: &Object<'_>) -> bool {
-    let in_body = body.get("sort").is_none_or(|sort| match kind(sort) {
+    sorts_by_score(body) && matches!(params.get("sort"), None | Some("" | "_score" | "_score:desc"))
+}
+
+/// Whether a `sort` in `body`, if there is one, is `_score`, best first.
+pub fn sorts_by_score(body: &Object<'_>) -> bool {
+    body.get("sort").is_none_or(|sort| match kind(sort) {
         Kind::Array => json::array(sort.get()).is_ok_and(|keys| keys.len() < 2 && keys.into_iter().all(is_score_key)),
         _ => is_score_key(sort),
-    });
-    in_body && matches!(params.get("sort"), None | Some("_score" | "_score:desc"))
+    })
 }
 
 fn is_score_key(key: &RawValue) -> bool {
@@ -137,7 +150,8 @@ pub fn rescorers<'a>(body: &Object<'a>) -> Result<(Vec<&'a RawValue>, Option<usi
     Ok((queries, smallest))
 }
 
-fn count(value: &RawValue) -> Option<usize> {
+/// Returns the whole number, not negative, that `value` is.
+pub fn count(value: &RawValue) -> Option<usize> {
     json::count(value).and_then(|number| usize::try_from(number).ok())
 }
 

@@ -27,10 +27,11 @@ pub enum Answer {
     Refused(Reason),
 }
 
-/// Reads the answer; at most `cap` decoded bytes of it.
-pub async fn read(response: Response<Body>, cap: usize) -> Answer {
+/// Reads the answer; at most `cap` decoded bytes of it. A search that was not rewritten meets no error but its own.
+pub async fn read(response: Response<Body>, cap: usize, rewritten: bool) -> Answer {
     match response.status() {
         StatusCode::OK => {}
+        _ if !rewritten => return Answer::Final(response),
         // What engines, and what stands before them, say to a body or a media type that the client's own search lacks.
         StatusCode::BAD_REQUEST
         | StatusCode::METHOD_NOT_ALLOWED

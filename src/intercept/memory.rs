@@ -48,6 +48,16 @@ impl Memory {
         self.refused.insert(self.refusal_key(path, rule, plan), ());
     }
 
+    /// Returns whether the engine refuses a multi search of this name as soon as its items are widened.
+    pub fn is_call_refused(&self, name: Digest128) -> bool {
+        self.refused.contains_key(&name)
+    }
+
+    /// The engine refused a multi search as a whole, and answered it without what was added.
+    pub fn remember_call_refusal(&self, name: Digest128) {
+        self.refused.insert(name, ());
+    }
+
     /// Returns whether the rule's fields are not in the `_source` of this path's hits.
     pub fn reads_fields(&self, path: &str, rule: &Rule) -> bool {
         self.read_fields.contains_key(&self.key(path, rule, &[]))
@@ -70,7 +80,8 @@ impl Memory {
         self.hit_bytes.insert(key, bytes.max(known - known / 8));
     }
 
-    fn trust(&self, path: &str, rule: &Rule) -> f64 {
+    /// Returns the trust that the model has on this path.
+    pub fn trust(&self, path: &str, rule: &Rule) -> f64 {
         self.trust.get(&self.trust_key(path, rule)).unwrap_or_default().value()
     }
 

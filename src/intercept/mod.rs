@@ -4,11 +4,17 @@
 //! out, and says so.
 
 mod answer;
+mod asked;
 mod compute;
 mod encoding;
+mod everywhere;
+pub mod explain;
+mod item;
 mod memory;
+mod multi;
 pub mod narrow;
 mod pin;
+mod pit;
 pub mod plan;
 mod rank;
 mod search;
@@ -44,6 +50,7 @@ pub struct Gateway {
     digester: Digester,
     memory: memory::Memory,
     pins: pin::Pins,
+    points: pit::PointsInTime,
 }
 
 /// The service: searches with a rule are reranked, everything else streams through.
@@ -65,6 +72,7 @@ impl Gateway {
             registry,
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
+            points: pit::PointsInTime::new(digester.clone()),
             digester,
         }
     }
@@ -82,9 +90,19 @@ impl Intercept {
         let uri = request.uri();
         match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
             Route::Passthrough => self.forward(request, None).await,
-            Route::Search(Match::NoRule) => self.forward(request, self.gateway.headers.then_some(Reason::NoRule)).await,
-            Route::Search(Match::Mixed { headers }) => self.forward(request, headers.then_some(Reason::MixedRules)).await,
-            Route::Search(Match::Rule(rule)) => search::Search::new(self, rule).answer(request).await,
+            Route::OpenPit(index) => pit::open(&self, &index, request).await,
+            Route::ClosePit => pit::close(&self, request).await,
+            Route::MultiSearch(call) => multi::Multi::new(self, call).answer(request).await,
+            Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
+            Route::Search(matched) => self.search(request, matched).await,
+        }
+    }
+
+    async fn search(self, request: Request<Body>, matched: Match) -> Response<Body> {
+        match matched {
+            Match::NoRule => self.forward(request, self.gateway.headers.then_some(Reason::NoRule)).await,
+            Match::Mixed { headers } => self.forward(request, headers.then_some(Reason::MixedRules)).await,
+            Match::Rule(rule) => search::Search::new(self, rule).answer(request).await,
         }
     }
 

@@ -4,9 +4,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::plan::Page;
+use super::plan::{Page, SearchPlan};
 use crate::{
+    config::Rule,
     es::{
+        filter_path::{Empty, NotFiltered},
         hit::Hit,
         layout::{Edit, Layout},
         reading::Reading,
@@ -22,6 +24,35 @@ const ANNOTATION: &str = "_rerank";
 /// Room for what a hit may gain, and for what stands between hits.
 const ROOM: usize = 128;
 
+/// What is written into hits, and taken out of them.
+struct Changes<'a> {
+    added: &'a [Arc<str>],
+    arrangement: &'a Arrangement,
+    /// Who gave the new scores, as a JSON string.
+    explanation: Option<&'a str>,
+}
+
+/// Returns the answer for the client, with all that the plan says is to be done to it; `empty` is the engine's way with `filter_path`.
+///
+/// # Errors
+/// The client's `filter_path` cannot be applied to this answer.
+///
+/// # Panics
+/// See [`narrow`].
+pub fn present(
+    response: &SearchResponse<'_>,
+    plan: &SearchPlan,
+    rule: &Rule,
+    arrangement: &Arrangement,
+    empty: Empty,
+) -> Result<Vec<u8>, NotFiltered> {
+    let explanation = plan.explain.then(|| explanation(rule));
+    let changes = Changes { added: added(&plan.reading), arrangement, explanation: explanation.as_deref() };
+    let page = print(response, plan.cut(), &changes);
+    let shown = plan.filter_path.as_ref().map(|filter| filter.apply(&page, empty)).transpose()?;
+    Ok(shown.unwrap_or(page).into_bytes())
+}
+
 /// Returns the answer for the client: `page` of the hits in the order, and with the scores, of `arrangement`.
 ///
 /// An arrangement in the engine's order with a page that holds all hits, and nothing added, gives the same bytes.
@@ -29,11 +60,25 @@ const ROOM: usize = 128;
 /// # Panics
 /// When the arrangement ranks another number of hits than the response has.
 pub fn narrow(response: &SearchResponse<'_>, page: Page, reading: &Reading, arrangement: &Arrangement) -> Vec<u8> {
-    assert_eq!(arrangement.ranking.order().len(), response.hits.len(), "a ranking ranks all hits");
-    let added = match reading {
-        Reading::Source => &[][..],
+    print(response, page, &Changes { added: added(reading), arrangement, explanation: None }).into_bytes()
+}
+
+fn added(reading: &Reading) -> &[Arc<str>] {
+    match reading {
+        Reading::Source => &[],
         Reading::Fields { added } => added,
-    };
+    }
+}
+
+/// Says as a JSON string, in the manner of engines, whose score it is that replaces the engine's.
+fn explanation(rule: &Rule) -> String {
+    let instruction = rule.instruction.as_ref().map_or_else(String::new, |text| format!(", instruction [{text}]"));
+    serde_json::Value::from(format!("reranked by model [{}]{instruction}, from the engine's own:", rule.model)).to_string()
+}
+
+fn print(response: &SearchResponse<'_>, page: Page, changes: &Changes<'_>) -> String {
+    let arrangement = changes.arrangement;
+    assert_eq!(arrangement.ranking.order().len(), response.hits.len(), "a ranking ranks all hits");
     let (text, array) = (response.text(), response.array());
     let places: Vec<usize> = arrangement.ranking.order().iter().copied().skip(page.from).take(page.size).collect();
     let max_score = response.max_score_span().zip(response.max_score.and(arrangement.max_score).and_then(printed));
@@ -45,12 +90,12 @@ pub fn narrow(response: &SearchResponse<'_>, page: Page, reading: &Reading, arra
     } else {
         for (turn, place) in places.into_iter().enumerate() {
             out.push_str(if turn == 0 { array.opening() } else { array.separator(turn) });
-            write_hit(&response.hits[place], place, added, arrangement, &mut out);
+            write_hit(&response.hits[place], place, changes, &mut out);
         }
         out.push_str(array.closing());
     }
     write_outside(text, array.span().end..text.len(), max_score.as_ref(), &mut out);
-    out.into_bytes()
+    out
 }
 
 /// Copies `range` of the answer, with the new `max_score` where that lies in it.
@@ -61,12 +106,16 @@ fn write_outside(text: &str, range: Range<usize>, max_score: Option<&(Range<usiz
     }
 }
 
-fn write_hit(hit: &Hit<'_>, place: usize, added: &[Arc<str>], arrangement: &Arrangement, out: &mut String) {
+fn write_hit(hit: &Hit<'_>, place: usize, changes: &Changes<'_>, out: &mut String) {
+    let Changes { added, arrangement, explanation } = *changes;
     let score = arrangement.scores.get(place).copied().flatten().and_then(printed);
     let annotation = arrangement.annotations.get(place).copied().flatten().map(entry);
     let layout = hit.layout();
     let edits = layout.items().iter().map(|item| match item.key.as_ref() {
         "_score" => score.clone().map_or(Edit::Keep, Edit::Replace),
+        "_explanation" => explanation.zip(score.as_deref()).map_or(Edit::Keep, |(description, score)| {
+            Edit::Replace(format!(r#"{{"value":{score},"description":{description},"details":[{}]}}"#, layout.value(item)))
+        }),
         "fields" => annotated(layout.value(item), strip(layout.value(item), added), annotation.as_deref()),
         "ignored_field_values" => strip(layout.value(item), added),
         _ => Edit::Keep,
@@ -113,9 +162,10 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Page, Reading, narrow, printed};
+    use super::{Page, Reading, narrow, present, printed};
     use crate::{
-        es::response::SearchResponse,
+        es::{filter_path::Empty, response::SearchResponse},
+        intercept::plan::{Hints, plan, tests},
         rerank::{Annotation, Arrangement, Ranking},
     };
 
@@ -432,6 +482,32 @@ mod tests {
         assert_eq!(stripped, expected.replace(r#""t":["x"],"#, ""));
         let emptied = annotated_with(&Reading::Fields { added: vec!["t".into(), "_rerank".into()] });
         assert_eq!(emptied, stripped);
+    }
+
+    #[test]
+    fn an_explanation_is_wrapped_where_the_score_is_new() {
+        let text = concat!(
+            r#"{"hits":{"max_score":2.0,"hits":[{"_id":"a","_score":2.0,"_explanation":{"value":2.0, "description":"x","details":[]}},"#,
+            r#"{"_id":"b","_score":1.0,"_explanation":{"value":1.0}}]}}"#
+        );
+        let response = SearchResponse::parse(text.as_bytes()).expect("an answer");
+        let body = r#"{"query":{"match":{"a":"x"}},"explain":true}"#;
+        let mut rule = tests::rule();
+        rule.instruction = Some(Arc::from("say \"what\""));
+        let plan = plan(&tests::search(Some("filter_path=hits.hits,-**._id"), body), &rule, &Hints::default()).expect("reranked");
+        let shown = |arrangement: &Arrangement| {
+            let page = present(&response, &plan, &rule, arrangement, Empty::Kept).expect("filtered");
+            String::from_utf8(page).expect("UTF-8")
+        };
+        let arrangement = Arrangement { scores: vec![None, Some(0.5)], ..in_order(vec![1, 0]) };
+        assert_eq!(
+            shown(&arrangement),
+            concat!(
+                r#"{"hits":{"hits":[{"_score":0.5,"_explanation":{"value":0.5,"description":"reranked by model [minilm], instruction [say \"what\"], from "#,
+                r#"the engine's own:","details":[{"value":1.0}]}},{"_score":2.0,"_explanation":{"value":2.0,"description":"x","details":[]}}]}}"#
+            )
+        );
+        assert!(!shown(&Arrangement::engine_order(2)).contains("reranked"));
     }
 
     #[test]

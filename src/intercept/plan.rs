@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use crate::{
     config::{QueryFrom, Rule, Several},
     es::{
-        allow_list,
+        allow_list, ext,
+        filter_path::{self, FilterPath},
         json::{self, Object},
         media, pointer,
         query_syntax::{self, Dialect},
@@ -19,10 +20,20 @@ use crate::{
     rerank::Reason,
 };
 
-pub use crate::es::{query_text::FoundText, reading::Reading, request::Page};
+pub use crate::es::{
+    query_text::FoundText,
+    reading::Reading,
+    request::{Page, Widening},
+};
 
 /// Parameters that a rewrite puts into the body.
 pub(super) const MOVED: [&str; 4] = ["from", "size", "source", "source_content_type"];
+
+/// The header by which a client that the rule trusts says what it searches for.
+const HEADER: &str = "Rerank-Query";
+
+/// All that comes back.
+const WHOLE: Page = Page { from: 0, size: usize::MAX };
 
 /// What the client sent.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +46,8 @@ pub struct Search<'a> {
     pub content_type: Option<&'a str>,
     /// `Accept`.
     pub accept: Option<&'a str>,
+    /// `Rerank-Query`.
+    pub rerank_query: Option<&'a str>,
     /// The decoded body, empty where there is none.
     pub body: &'a [u8],
 }
@@ -53,7 +66,9 @@ pub struct Hints {
 pub struct SearchPlan {
     /// The page that the client gets.
     pub page: Page,
-    /// How many hits the engine is asked for, from the first.
+    /// Whether more is asked for than the page. Pages that come alone agree by nothing but the engine's order.
+    pub widening: Widening,
+    /// How many hits the engine is asked for: from the first, or from the first of the page.
     pub fetch: usize,
     /// How many of them may move; at most `fetch`.
     pub ranked: usize,
@@ -61,6 +76,10 @@ pub struct SearchPlan {
     pub query_text: FoundText,
     /// Where the texts stand in the hits.
     pub reading: Reading,
+    /// Whether hits come with an explanation of their scores.
+    pub explain: bool,
+    /// What the client wants to see of the answer; the engine is not told.
+    pub filter_path: Option<FilterPath>,
     /// Bytes that are the same for all pages of one search and differ between searches.
     pub pin_subject: Vec<u8>,
 }
@@ -78,26 +97,33 @@ pub fn plan(search: &Search<'_>, rule: &Rule, hints: &Hints) -> Result<SearchPla
         return Err(Reason::NoPage);
     }
     let (rescore_queries, rescore_window) = request::rescorers(&body)?;
-    let window = rule.window.min(rescore_window.unwrap_or(MAX_RESULT_WINDOW)).min(MAX_RESULT_WINDOW);
-    let fetch = fetch(page, window, hints)?;
-
+    let said = ext::read(&body);
     let mut survey = Survey::new(rule.query.filters);
-    rescore_queries.into_iter().chain(body.get("post_filter")).for_each(|query| survey.aside(query));
-    if let Some(query) = body.get("query") {
-        survey.wanted("query", query);
-    }
+    survey.search(&body);
+    rescore_queries.into_iter().for_each(|query| survey.aside(query));
+
+    let limits = [rescore_window, survey.window()].into_iter().flatten();
+    let window = limits.fold(rule.window.min(MAX_RESULT_WINDOW), usize::min);
+    let widens = survey.widens() && said.as_ref().is_none_or(|said| said.widens);
+    let widening = if widens { allow_list::widening(&request.params, &body) } else { Widening::Page };
+    let (fetch, ranked) = sizes(page, widening, (window, survey.window()), hints)?;
+
     let leaves = survey.texts()?;
-    if !is_on_allow_list(&request.params, &body) {
-        return Err(Reason::Unsupported);
-    }
+    let filter_path = request.params.get("filter_path").map_or(Ok(None), FilterPath::parse)?;
+    let Some(said) = said.filter(|_| is_on_allow_list(&request.params, &body)) else { return Err(Reason::Unsupported) };
     let names = rule.fields.iter().map(|field| &field.name);
     let reading = reading::choose(&request.params, &body, names, hints.read_fields)?;
-    let query_text = query_text(rule, &request.params, &body, leaves).ok_or(Reason::NoQueryText)?;
+    // A pipeline may do anything to what is added, and it could not be told from the client's own any more.
+    if allow_list::has_pipeline(&request.params, &body) && adds_fields(&reading) {
+        return Err(Reason::FieldConflict);
+    }
+    let query_text = Asked { search, rule, params: &request.params, body: &body }.text(said, leaves).ok_or(Reason::NoQueryText)?;
     if query_text.text.len() > MOST_TEXT {
         return Err(Reason::Unsupported);
     }
+    let explain = allow_list::explains(&request.params, &body);
     let pin_subject = pin_subject(search.path, &request.params, &body);
-    Ok(SearchPlan { page, fetch, ranked: window.min(fetch), query_text, reading, pin_subject })
+    Ok(SearchPlan { page, widening, fetch, ranked, query_text, reading, explain, filter_path, pin_subject })
 }
 
 fn read<'a>(search: &Search<'a>) -> Result<Request<'a>, Reason> {
@@ -115,30 +141,63 @@ fn refuse_other_orders(params: &Params<'_>, body: &Object<'_>) -> Result<(), Rea
     if request::is_by_score(params, body) { Ok(()) } else { Err(Reason::Sorted) }
 }
 
-/// Returns how many hits to ask for: the window, or the page where that ends behind it.
-fn fetch(page: Page, window: usize, hints: &Hints) -> Result<usize, Reason> {
+/// Returns how many hits to ask for, and how many of them may move. They are asked for from the first to the end of the window, or of
+/// the page where that ends behind it, though never more than there are (`most`); or they are those of the page, of which those may
+/// move that stand in the window. Engines refuse a size beyond `most`.
+fn sizes(page: Page, widening: Widening, (window, most): (usize, Option<usize>), hints: &Hints) -> Result<(usize, usize), Reason> {
     if page.from >= window {
         return Err(Reason::BeyondWindow);
     }
     let end = page.from.saturating_add(page.size);
-    if end > MAX_RESULT_WINDOW {
+    if end > MAX_RESULT_WINDOW || most.is_some_and(|most| page.size > most) {
         return Err(Reason::Unsupported);
     }
-    Ok(end.max(window.min(hints.most_hits.unwrap_or(window))))
+    match widening {
+        Widening::Window => {
+            let fetch = most.map_or(end, |most| end.min(most)).max(window.min(hints.most_hits.unwrap_or(window)));
+            Ok((fetch, window.min(fetch)))
+        }
+        Widening::Page => Ok((page.size, page.size.min(window - page.from))),
+    }
 }
 
 fn is_on_allow_list(params: &Params<'_>, body: &Object<'_>) -> bool {
     params.names().all(allow_list::allows_param) && body.entries().iter().all(|(key, value)| allow_list::allows_entry(key, value))
 }
 
-/// Returns the query text by precedence: where the rule says, the URL's `q` (which replaces the body's query), the query's leaves.
-fn query_text(rule: &Rule, params: &Params<'_>, body: &Object<'_>, leaves: Vec<FoundText>) -> Option<FoundText> {
-    let named = match &rule.query.from {
-        QueryFrom::Auto => None,
-        QueryFrom::Pointer(at) => pointer::find(body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
-        QueryFrom::UrlParam(name) => from_url(params, name),
-    };
-    named.or_else(|| if params.get("q").is_some() { from_url(params, "q") } else { settle(leaves, rule.query.several) })
+/// A search that is asked for its query text.
+struct Asked<'a> {
+    search: &'a Search<'a>,
+    rule: &'a Rule,
+    params: &'a Params<'a>,
+    body: &'a Object<'a>,
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// Returns the query text by precedence: what says that it is one, where the rule says, what plugins take for one, the URL's `q`
+    /// (which replaces the body's query), the best of the `leaves` that stand in the body.
+    fn text(&self, said: ext::Said, leaves: Vec<FoundText>) -> Option<FoundText> {
+        let header = self.search.rerank_query.filter(|_| self.rule.trust_client);
+        let explicit = header.and_then(|text| FoundText::new(text, HEADER)).or(said.rerank);
+        if let Some(text) = explicit.or_else(|| self.named()) {
+            return Some(text);
+        }
+        if !said.typed.is_empty() {
+            return settle(said.typed, self.rule.query.several);
+        }
+        if self.params.get("q").is_some() { from_url(self.params, "q") } else { settle(leaves, self.rule.query.several) }
+    }
+
+    /// Returns what stands where the rule says.
+    fn named(&self) -> Option<FoundText> {
+        match &self.rule.query.from {
+            QueryFrom::Auto => None,
+            QueryFrom::Pointer(at) => pointer::find(self.body, at).and_then(json::string).and_then(|text| FoundText::new(&text, at)),
+            QueryFrom::UrlParam(name) => from_url(self.params, name),
+        }
+    }
 }
 
 fn from_url(params: &Params<'_>, name: &str) -> Option<FoundText> {
@@ -182,6 +241,39 @@ fn pin_subject(path: &str, params: &Params<'_>, body: &Object<'_>) -> Vec<u8> {
     subject.into_bytes()
 }
 
+// === impl SearchPlan ===
+
+impl SearchPlan {
+    /// Whether the engine is asked for anything that the client did not ask for.
+    pub fn rewrites(&self) -> bool {
+        self.widening == Widening::Window || self.adds_fields()
+    }
+
+    /// Which of the ranked hits the client gets.
+    pub fn cut(&self) -> Page {
+        match self.widening {
+            Widening::Window => self.page,
+            Widening::Page => WHOLE,
+        }
+    }
+
+    /// How many hits come before the first that is asked for.
+    pub fn skipped(&self) -> usize {
+        match self.widening {
+            Widening::Window => 0,
+            Widening::Page => self.page.from,
+        }
+    }
+
+    pub(super) fn adds_fields(&self) -> bool {
+        adds_fields(&self.reading)
+    }
+}
+
+fn adds_fields(reading: &Reading) -> bool {
+    matches!(reading, Reading::Fields { added } if !added.is_empty())
+}
+
 // === impl Reason ===
 
 impl From<media::Mismatch> for Reason {
@@ -206,9 +298,18 @@ impl From<Flaw> for Reason {
     fn from(flaw: Flaw) -> Self {
         match flaw {
             Flaw::Foreign => Self::Unsupported,
+            Flaw::Cursor => Self::Cursor,
+            Flaw::Sorted => Self::Sorted,
+            Flaw::Reranked => Self::EngineReranked,
             Flaw::Unseeded => Self::Unstable,
             Flaw::NotJson => Self::NotJson,
         }
+    }
+}
+
+impl From<filter_path::NotPlain> for Reason {
+    fn from(_: filter_path::NotPlain) -> Self {
+        Self::FilterPath
     }
 }
 
@@ -225,7 +326,7 @@ impl From<NoReading> for Reason {
 pub(super) mod tests {
     use std::{path::Path, sync::Arc, time::Duration};
 
-    use super::{FoundText, Hints, Page, Reading, Search, SearchPlan, plan};
+    use super::{FilterPath, FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
     use crate::{
         config::{Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
         rerank::Reason,
@@ -244,6 +345,7 @@ pub(super) mod tests {
             instruction: None,
             fields: vec![field("title"), field("content.text")],
             query: QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false },
+            trust_client: false,
             window: 100,
             timeout: Duration::from_millis(300),
             total_timeout: Duration::from_secs(5),
@@ -257,7 +359,7 @@ pub(super) mod tests {
 
     pub(in crate::intercept) fn search<'a>(query: Option<&'a str>, body: &'a str) -> Search<'a> {
         let content_type = (!body.is_empty()).then_some("application/json");
-        Search { path: "/products/_search", query, content_type, accept: None, body: body.as_bytes() }
+        Search { path: "/products/_search", query, content_type, accept: None, rerank_query: None, body: body.as_bytes() }
     }
 
     fn planned(query: &str, entries: &str) -> Result<SearchPlan, Reason> {
@@ -321,6 +423,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_page_that_comes_alone_is_asked_for_as_the_client_asked() {
+        for (query, entries, from, fetch, ranked) in [
+            ("", r#""profile":true"#, 0, 10, 10),
+            ("", r#""terminate_after":100,"size":200"#, 0, 200, 100),
+            ("search_pipeline=p&from=95", "", 95, 10, 5),
+            ("terminate_after=5", r#""from":20,"size":5"#, 20, 5, 5),
+            ("", r#""search_pipeline":"p""#, 0, 10, 10),
+            ("", r#""collapse":{"field":"a","inner_hits":{"name":"b"}}"#, 0, 10, 10),
+        ] {
+            let plan = with_match(query, entries).expect(entries);
+            assert_eq!(
+                (plan.widening, plan.skipped(), plan.fetch, plan.ranked),
+                (Widening::Page, from, fetch, ranked),
+                "{query} {entries}"
+            );
+            assert_eq!((plan.cut(), plan.rewrites()), (Page { from: 0, size: usize::MAX }, false), "{query} {entries}");
+        }
+        assert!(with_match("", r#""profile":true,"_source":false"#).expect("reranked").rewrites());
+        let plan = with_match("", r#""profile":false,"terminate_after":0,"collapse":{"field":"a"},"from":3"#).expect("reranked");
+        assert_eq!((plan.widening, plan.skipped(), plan.fetch, plan.cut()), (Widening::Window, 0, 100, plan.page));
+        assert_eq!(with_match("search_pipeline=p&from=100", "").err(), Some(Reason::BeyondWindow));
+    }
+
+    #[test]
     fn every_reason_is_given() {
         for (query, entries, reason) in [
             ("", r#""sort":["date"]"#, Reason::Sorted),
@@ -334,30 +460,27 @@ pub(super) mod tests {
             ("", r#""from":100,"explain":true"#, Reason::BeyondWindow),
             ("", r#""post_filter":{"function_score":{"random_score":{}}},"collapse":{"field":"a"}"#, Reason::Unstable),
             ("", r#""_source":false,"script_fields":{"title":{"script":"1"}}"#, Reason::FieldConflict),
+            ("filter_path=a..b", "", Reason::FilterPath),
+            ("filter_path=-&nonsense", "", Reason::FilterPath),
+            ("stored_fields=title", "", Reason::FieldConflict),
+            ("search_pipeline=p&_source=false", "", Reason::FieldConflict),
             ("", r#""size":"3""#, Reason::Unsupported),
             ("", r#""size":-1"#, Reason::Unsupported),
             ("", r#""from":1.0"#, Reason::Unsupported),
             ("pretty&pretty", "", Reason::Unsupported),
             ("", r#""stored_fields":"_none_""#, Reason::Unsupported),
-            ("", r#""post_filter":{"knn":{"field":"v"}}"#, Reason::Unsupported),
+            ("", r#""post_filter":{"unheard_of":{"field":"v"}}"#, Reason::Unsupported),
+            ("", r#""ext":{"unheard_of":{}}"#, Reason::Unsupported),
+            ("", r#""retriever":{"text_similarity_reranker":{}}"#, Reason::EngineReranked),
+            ("", r#""retriever":{"standard":{"query":{"match_all":{}},"sort":["date"]}}"#, Reason::Sorted),
+            ("", r#""retriever":{"rrf":{"retrievers":[{"standard":{"search_after":[1]}}]}}"#, Reason::Cursor),
         ] {
             assert_eq!(with_match(query, entries).err(), Some(reason), "{query} {entries}");
         }
-        for key in
-            ["pit", "knn", "retriever", "collapse", "ext", "explain", "profile", "terminate_after", "search_pipeline", "rank", "nonsense"]
-        {
+        for key in ["retriever", "sub_searches", "explain", "profile", "terminate_after", "rank", "verbose_pipeline", "nonsense"] {
             assert_eq!(with_match("", &format!(r#""{key}":{{}}"#)).err(), Some(Reason::Unsupported), "{key}");
         }
-        for name in [
-            "filter_path=hits",
-            "search_pipeline=x",
-            "explain",
-            "docvalue_fields=a",
-            "stored_fields=a",
-            "sort=_score",
-            "terminate_after=3",
-            "v",
-        ] {
+        for name in ["index=a", "verbose_pipeline=true", "stored_fields=_none_", "v"] {
             assert_eq!(with_match(name, "").err(), Some(Reason::Unsupported), "{name}");
         }
         assert_eq!(planned("", r#""query":{"match_all":{}}"#).err(), Some(Reason::NoQueryText));
@@ -370,10 +493,21 @@ pub(super) mod tests {
     fn what_is_on_the_list_is_reranked() {
         let entries = r#""_source":true,"fields":["x"],"docvalue_fields":["y"],"script_fields":{},"track_total_hits":false,"track_scores":true,
             "min_score":0.5,"highlight":{},"aggs":{},"aggregations":{},"suggest":{},"timeout":"1s","sort":["_score"],"version":true,
-            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[]"#;
-        let query = "preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
+            "seq_no_primary_term":true,"indices_boost":[{"a":1}],"post_filter":{"term":{"a":"b"}},"rescore":[],"stats":["g"],
+            "runtime_mappings":{},"derived":{},"collapse":{"field":"z"},"include_named_queries_score":true,"explain":false"#;
+        let query = "docvalue_fields=a&sort=_score&stats=g&version=true&track_scores=true&suggest_field=a&suggest_text=b&phase_took\
+            &preference=a&routing=b&search_type=dfs_query_then_fetch&request_cache=true&ignore_unavailable=true&allow_no_indices=true\
             &expand_wildcards=open&pretty&human&error_trace&rest_total_hits_as_int=true&typed_keys&timeout=1s&batched_reduce_size=2";
         assert!(with_match(query, entries).is_ok());
+    }
+
+    #[test]
+    fn what_is_done_to_the_answer_is_planned() {
+        let plan = with_match("filter_path=hits.hits._id,-took&explain=true", r#""explain":false"#).expect("reranked");
+        assert_eq!((plan.explain, plan.widening, plan.rewrites()), (true, Widening::Page, false));
+        assert_eq!(plan.filter_path, FilterPath::parse("hits.hits._id,-took").expect("plain"));
+        let plain = with_match("filter_path=&explain", r#""explain":true"#).expect("reranked");
+        assert_eq!((plain.explain, plain.widening, plain.filter_path), (false, Widening::Window, None));
     }
 
     #[test]
@@ -421,6 +555,66 @@ pub(super) mod tests {
         assert_eq!(text(QueryFrom::UrlParam("preference".to_owned()), "", MATCH), found("red shoes", "/query/match/title"));
         let long = format!("q={}", "x".repeat(100_000));
         assert_eq!(text(QueryFrom::Auto, &long, ""), Err(Reason::Unsupported));
+    }
+
+    #[test]
+    fn what_says_more_goes_first() {
+        let rerank = r#""rerank":{"query_context":{"query_text":"rerank"}}"#;
+        let ubi = r#""ubi":{"user_query":"typed"}"#;
+        let body = format!(r#"{{{MATCH},"ext":{{{rerank},{ubi}}},"suggest":{{"text":"suggest"}}}}"#);
+        let without = |part: &str| body.replace(&format!("{part},"), "");
+        let mut rule = rule();
+        rule.query.from = QueryFrom::UrlParam("preference".to_owned());
+        let mut text = |trust_client: bool, header: Option<&str>, query: &str, body: &str| {
+            rule.trust_client = trust_client;
+            let asking = Search { rerank_query: header, ..search(Some(query), body) };
+            let text = plan(&asking, &rule, &Hints::default()).expect("reranked").query_text;
+            (text.text, text.at)
+        };
+        let found = |words: &str, at: &str| (words.to_owned(), at.to_owned());
+        let all = "q=q&preference=rule";
+        assert_eq!(text(true, Some(" head  er"), all, &body), found("head er", "Rerank-Query"));
+        assert_eq!(text(true, Some(" "), all, &body), found("rerank", "/ext/rerank/query_context/query_text"));
+        assert_eq!(text(false, Some("header"), all, &body), found("rerank", "/ext/rerank/query_context/query_text"));
+        assert_eq!(text(false, None, all, &without(rerank)), found("rule", "?preference"));
+        assert_eq!(text(false, None, "q=q", &without(rerank)), found("typed", "/ext/ubi/user_query"));
+        let plain = format!(r#"{{{MATCH},"suggest":{{"text":"suggest"}}}}"#);
+        assert_eq!(text(false, None, "q=q", &plain), found("q", "?q"));
+        assert_eq!(text(false, None, "", &plain), found("red shoes", "/query/match/title"));
+        assert_eq!(text(false, None, "", &plain.replace(MATCH, r#""query":{"match_all":{}}"#)), found("suggest", "/suggest/text"));
+        assert_eq!(text(false, None, "", &plain.replace("suggest\"}", "\"}")), found("red shoes", "/query/match/title"));
+    }
+
+    #[test]
+    fn case_7_retrievers_bound_the_window_and_what_is_asked_for() {
+        let rrf = |window: &str| format!(r#"{{"retriever":{{"rrf":{{"retrievers":[{{"standard":{{{MATCH}}}}}]{window}}}}}}}"#);
+        let planned = |query: &str, window: &str| plan(&search(Some(query), &rrf(window)), &rule(), &Hints::default());
+        for (query, window, fetch, ranked) in [
+            ("", "", 10, 10),
+            ("size=5", r#","rank_window_size":20"#, 20, 20),
+            ("size=20&from=10", r#","rank_window_size":20"#, 20, 20),
+            ("", r#","rank_window_size":500"#, 100, 100),
+            ("from=95", r#","rank_window_size":500"#, 105, 100),
+        ] {
+            let plan = planned(query, window).expect("reranked");
+            assert_eq!((plan.widening, plan.fetch, plan.ranked), (Widening::Window, fetch, ranked), "{query} {window}");
+        }
+        assert_eq!(planned("size=11", "").err(), Some(Reason::Unsupported), "the engine refuses it");
+        assert_eq!(planned("from=10", "").err(), Some(Reason::BeyondWindow));
+    }
+
+    #[test]
+    fn what_changes_with_the_number_of_hits_is_not_widened() {
+        for body in [
+            r#"{"knn":{"field":"v","query_vector":[1]},"query":{"match":{"a":"x"}}}"#,
+            r#"{"query":{"hybrid":{"queries":[{"match":{"a":"x"}}]}}}"#,
+            r#"{"query":{"match":{"a":"x"}},"ext":{"rerank":{"query_context":{"query_text":"x"}}}}"#,
+            r#"{"query":{"match":{"a":"x"}},"ext":{"mmr":{}}}"#,
+        ] {
+            assert_eq!(plan(&search(None, body), &rule(), &Hints::default()).expect("reranked").widening, Widening::Page, "{body}");
+        }
+        let fixed = r#"{"knn":{"field":"v","query_vector":[1],"k":5},"query":{"match":{"a":"x"}},"ext":{"ubi":{}}}"#;
+        assert_eq!(plan(&search(None, fixed), &rule(), &Hints::default()).expect("reranked").widening, Widening::Window);
     }
 
     #[test]

@@ -17,6 +17,18 @@ use crate::{
     },
 };
 
+/// A window that the model has scored.
+pub struct Scored {
+    /// What later pages are to follow.
+    pub pin: Pin,
+    /// Where every hit goes.
+    pub arrangement: Arrangement,
+    /// The hits that have a score.
+    pub fused: Vec<Fused>,
+    /// How the two scores became one.
+    pub fusion: Fusion,
+}
+
 /// One search, ready to be ranked.
 pub struct Ranking<'a> {
     /// The gateway's memory and digester.
@@ -39,13 +51,22 @@ impl Ranking<'_> {
     /// Scores the window and returns its arrangement, and what later pages are to follow; in the engine's order when that fails.
     pub async fn compute(&self, reranker: Result<Arc<Reranker>, Reason>, deadline: Deadline) -> (Pin, Arrangement) {
         let scored = match reranker {
-            Ok(reranker) => self.score(&reranker, deadline).await,
+            Ok(reranker) => self.score(&reranker, deadline, true).await,
             Err(reason) => Err(reason),
         };
-        scored.unwrap_or_else(|reason| {
-            let pin = Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() };
-            (pin, Arrangement::engine_order(self.response.hits.len()))
-        })
+        match scored {
+            Ok(Scored { pin, arrangement, .. }) => (pin, arrangement),
+            Err(reason) => {
+                let pin = Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() };
+                (pin, Arrangement::engine_order(self.response.hits.len()))
+            }
+        }
+    }
+
+    /// Returns the hits that the model can score, with what it sees of them; `None` for a bug of ours.
+    pub fn candidates(&self) -> Option<Vec<Candidate>> {
+        let Self { gateway, rule, plan, .. } = self;
+        compute(self.bytes, || candidates::select(self.window(), &rule.fields, &plan.reading, &gateway.digester))
     }
 
     /// Returns the arrangement that a pin asks for: its hits that are still there in its order, new ones behind.
@@ -70,16 +91,19 @@ impl Ranking<'_> {
         self.arrange(&fused)
     }
 
-    async fn score(&self, reranker: &Reranker, deadline: Deadline) -> Result<(Pin, Arrangement), Reason> {
+    /// Scores the window; `teaches`: later searches learn from it.
+    ///
+    /// # Errors
+    /// Why the engine's order stays.
+    pub async fn score(&self, reranker: &Reranker, deadline: Deadline, teaches: bool) -> Result<Scored, Reason> {
         let Self { gateway, rule, plan, .. } = self;
         if self.response.hits.len() < 2 {
             return Err(Reason::FewHits);
         }
-        let select = || candidates::select(self.window(), &rule.fields, &plan.reading, &gateway.digester);
-        let candidates = compute(self.bytes, select).ok_or(Reason::Internal)?;
+        let candidates = self.candidates().ok_or(Reason::Internal)?;
         if candidates.is_empty() {
             let unpinned = self.window().iter().any(|hit| !candidates::is_pinned(hit.score));
-            if unpinned && matches!(plan.reading, Reading::Source) {
+            if teaches && unpinned && matches!(plan.reading, Reading::Source) {
                 gateway.memory.remember_to_read_fields(self.path, rule);
             }
             return Err(Reason::NoText);
@@ -93,18 +117,18 @@ impl Ranking<'_> {
         }
         let query = gateway.digester.query(rule.instruction.clone(), vec![Part::text(plan.query_text.text.as_str())]);
         let documents = candidates.iter().map(|candidate| candidate.document.clone()).collect();
-        let digest = query.digest;
+        let taught = teaches.then_some(query.digest);
         let scores = reranker.score(query, documents, deadline).await?;
-        compute(self.bytes, || self.fuse(reranker, (fusion, digest), &candidates, &scores)).ok_or(Reason::Internal)?
+        compute(self.bytes, || self.fuse(reranker, (fusion, taught), &candidates, &scores)).ok_or(Reason::Internal)?
     }
 
     fn fuse(
         &self,
         reranker: &Reranker,
-        (fusion, query): (Fusion, Digest128),
+        (fusion, taught): (Fusion, Option<Digest128>),
         candidates: &[Candidate],
         scores: &Scores,
-    ) -> Result<(Pin, Arrangement), Reason> {
+    ) -> Result<Scored, Reason> {
         let Self { gateway, rule, .. } = self;
         let scored: Vec<(&Candidate, Score)> =
             candidates.iter().zip(&scores.by_document).filter_map(|(candidate, score)| Some((candidate, (*score)?))).collect();
@@ -112,10 +136,11 @@ impl Ranking<'_> {
             |(candidate, rerank): &(&Candidate, Score)| Pair { first_stage: candidate.first_stage, rank: candidate.place, rerank: *rerank };
         let pairs: Vec<Pair> = scored.iter().map(pair).collect();
         let adaptive = fusion == Fusion::Adaptive;
-        let trust = match rule.trust {
-            Some(fixed) => fixed,
-            None if adaptive => gateway.memory.learn_trust(self.path, rule, query, &pairs),
-            None => 1.0,
+        let trust = match (rule.trust, taught) {
+            (Some(fixed), _) => fixed,
+            (None, Some(query)) if adaptive => gateway.memory.learn_trust(self.path, rule, query, &pairs),
+            (None, None) if adaptive => gateway.memory.trust(self.path, rule),
+            (None, _) => 1.0,
         };
         let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window: self.window().len() };
         let finals = fuse(&pairs, &settings).ok_or(Reason::FewHits)?;
@@ -137,7 +162,8 @@ impl Ranking<'_> {
             trust: adaptive.then_some(trust),
         });
         let arrangement = self.arrange(&fused);
-        Ok((Pin { outcome, hits: self.pin(&fused, &arrangement) }, arrangement))
+        let pin = Pin { outcome, hits: self.pin(&fused, &arrangement) };
+        Ok(Scored { pin, arrangement, fused, fusion })
     }
 
     /// Returns the window as it will be shown: every hit's name, with the score that it takes from its neighbours if need be.
@@ -154,12 +180,17 @@ impl Ranking<'_> {
 
     fn arrange(&self, fused: &[Fused]) -> Arrangement {
         let engine: Vec<Option<f64>> = self.response.hits.iter().map(|hit| hit.score).collect();
-        let settings = arrange::Settings { window: self.window().len(), score: self.rule.score, annotate: self.rule.annotate };
+        let settings = arrange::Settings {
+            skipped: self.plan.skipped(),
+            window: self.window().len(),
+            score: self.rule.score,
+            annotate: self.rule.annotate,
+        };
         arrange(&engine, fused, &settings)
     }
 
     /// The hits that may move.
-    fn window(&self) -> &[Hit<'_>] {
+    pub fn window(&self) -> &[Hit<'_>] {
         &self.response.hits[..self.plan.ranked.min(self.response.hits.len())]
     }
 }

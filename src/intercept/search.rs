@@ -5,36 +5,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
-    request, response,
-};
-use rerank_plugin::{Deadline, Digest128};
-use tokio::time;
+use http::{HeaderName, Request, Response, StatusCode, header::CONTENT_LENGTH, response};
+use rerank_plugin::Deadline;
 use tracing::{debug, info, warn};
 
 use crate::{
-    body::{self, Body, Collected, collect_capped, collect_patiently},
+    body::{self, Body, Collected, collect_capped},
     config::Rule,
-    es::response::SearchResponse,
+    es::{filter_path::Empty, response::SearchResponse},
     intercept::{
         Intercept,
         answer::{self, Answer},
+        asked::{Asked, Unread},
         compute::compute,
-        encoding::{Coding, DecodeError},
-        narrow::narrow,
-        pin::{Pin, Turn, name_search},
-        plan::{self, Hints, SearchPlan, plan},
-        rank::Ranking,
-        widen::widen,
+        encoding::Coding,
+        explain,
+        item::{Item, Planned},
     },
     rerank::{Outcome, Reason},
     respond::{self, Timing},
 };
 
-const RERANK: HeaderName = HeaderName::from_static("rerank");
+/// Elasticsearch's answers have it, OpenSearch's do not.
+const ELASTIC_PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
 
 /// One search that has a rule.
 pub struct Search {
@@ -43,19 +36,19 @@ pub struct Search {
     started: Instant,
 }
 
-/// The search as the client sent it, kept until it is certain that it is not needed any more.
-struct Asked {
-    head: request::Parts,
-    body: Bytes,
-    /// The body without its content coding.
-    decoded: Bytes,
+/// A search on its way: what the client sent, what is searched, and how that was planned.
+struct Flight<'a> {
+    asked: &'a Asked,
+    item: Item<'a>,
+    planned: Planned,
 }
 
-/// The engine's answer to the widened search, and how it was planned.
+/// The engine's answer to a widened search.
 struct Answered<'a> {
-    asked: &'a Asked,
-    plan: &'a SearchPlan,
-    key: Digest128,
+    head: response::Parts,
+    coding: Coding,
+    response: SearchResponse<'a>,
+    bytes: usize,
     engine: Duration,
 }
 
@@ -67,145 +60,96 @@ impl Search {
         Self { intercept, rule, started: Instant::now() }
     }
 
+    /// The budget started when the head was read.
+    pub fn since(intercept: Intercept, rule: Arc<Rule>, started: Instant) -> Self {
+        Self { intercept, rule, started }
+    }
+
     /// Answers the search.
     pub async fn answer(self, request: Request<Body>) -> Response<Body> {
-        if request.headers().get(RERANK).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off")) {
-            return self.forward(request, Reason::ClientOff).await;
-        }
-        let (head, body) = request.into_parts();
-        let cap = self.intercept.gateway.max_inspected_body;
-        let body = match collect_patiently(body, cap, self.rule.total_timeout).await {
-            Ok(Collected::Whole(body)) => body,
-            Ok(Collected::TooLarge(body)) => return self.forward(Request::from_parts(head, body), Reason::TooLarge).await,
-            Ok(Collected::TooSlow(body)) => return self.forward(Request::from_parts(head, body), Reason::Timeout).await,
-            Err(_) => return respond::request_body_broken(),
-        };
-        let decoded = decode(&head.headers, &body, cap);
-        let asked = Asked { head, body, decoded: decoded.clone().unwrap_or_default() };
-        match decoded.and_then(|_| self.plan(&asked)) {
-            Ok(plan) => self.search(&asked, &plan).await,
-            Err(reason) => self.resend(&asked, reason).await,
+        match Asked::read(request, self.intercept.gateway.max_inspected_body, self.rule.total_timeout).await {
+            Ok(asked) => self.take(&asked, asked.path()).await,
+            Err(Unread::Forward(request, reason)) => self.forward(*request, reason).await,
+            Err(Unread::Broken) => respond::request_body_broken(),
         }
     }
 
-    /// Plans the search by what earlier answers taught, unless that leads nowhere.
-    fn plan(&self, asked: &Asked) -> Result<SearchPlan, Reason> {
+    /// Answers a search that was read; its index is remembered by `path`.
+    pub async fn take(&self, asked: &Asked, path: &str) -> Response<Body> {
+        if explain::is_wanted(&asked.head.headers, &self.rule) {
+            let told = Box::pin(self.intercept.explain_read(&self.rule, asked, path)).await;
+            return respond::json(StatusCode::OK, &told);
+        }
         let gateway = &self.intercept.gateway;
-        let path = asked.path();
-        let plan =
-            |hints: Hints| compute(asked.decoded.len(), || plan(&asked.search(), &self.rule, &hints)).ok_or(Reason::Internal).flatten();
-        let hints = Hints {
-            read_fields: gateway.memory.reads_fields(path, &self.rule),
-            most_hits: gateway.memory.most_hits(path, &self.rule, gateway.max_inspected_body),
-        };
-        let mut planned = plan(hints)?;
-        // A later page needs the whole window that the first page pinned.
-        if hints.most_hits.is_some() && planned.page.from > 0 && gateway.pins.get(self.key(asked, &planned)).is_some() {
-            planned = plan(Hints { most_hits: None, ..hints })?;
+        let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
+        match item.plan(gateway.max_inspected_body) {
+            Ok(planned) => self.search(&Flight { asked, item, planned }).await,
+            Err(reason) => self.resend(asked, reason).await,
         }
-        if hints.read_fields && gateway.memory.is_refused(path, &self.rule, &planned) {
-            planned = plan(Hints { read_fields: false, ..hints })?;
-        }
-        if gateway.memory.is_refused(path, &self.rule, &planned) { Err(Reason::RewriteRejected) } else { Ok(planned) }
-    }
-
-    /// Returns the name under which the pages of a search are pinned.
-    fn key(&self, asked: &Asked, plan: &SearchPlan) -> Digest128 {
-        name_search(&self.intercept.gateway.digester, &asked.head.headers, &plan.pin_subject)
     }
 
     /// Sends the widened search and hands its answer on, or the original's when that will not do.
-    async fn search(&self, asked: &Asked, plan: &SearchPlan) -> Response<Body> {
-        let gateway = &self.intercept.gateway;
-        let key = self.key(asked, plan);
-        let follows = plan.page.from > 0 && gateway.pins.get(key).is_some();
-        if let Some(reason) = gateway.registry.get(&self.rule.model).err().filter(|_| !follows) {
-            self.pin_engine_order(plan, key, reason);
+    async fn search(&self, flight: &Flight<'_>) -> Response<Body> {
+        let Flight { asked, item, planned } = flight;
+        if let Err(reason) = item.check_model(planned) {
+            item.pin_engine_order(planned, reason);
             return self.resend(asked, reason).await;
         }
-        let Some(widened) = widened(asked, plan) else { return self.resend(asked, Reason::Internal).await };
+        let Some(instead) = item.widen(planned).and_then(|widened| asked.instead(widened)) else {
+            return self.resend(asked, Reason::Internal).await;
+        };
         let sent = Instant::now();
-        let response = match self.intercept.upstream.send(widened).await {
-            Ok(response) => response,
+        let answered = match self.intercept.upstream.send(instead).await {
+            Ok(answered) => answered,
             Err(error) => return self.finish(respond::upstream_error(&error), &Outcome::Skipped(Reason::UpstreamStatus), None),
         };
-        let answered = answer::read(response, gateway.max_inspected_body).await;
-        let answered_search = Answered { asked, plan, key, engine: sent.elapsed() };
-        match answered {
+        match answer::read(answered, self.intercept.gateway.max_inspected_body, planned.plan.rewrites()).await {
             Answer::Final(answer) => self.finish(answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
-            Answer::Refused(reason) => self.refused(&answered_search, reason).await,
+            Answer::Refused(reason) => self.refused(flight, reason).await,
             Answer::Hits { head, coding, decoded } => {
-                let bytes = decoded.len();
+                let (bytes, engine) = (decoded.len(), sent.elapsed());
                 match compute(bytes, || SearchResponse::parse(&decoded)) {
-                    Some(Ok(read)) => {
-                        if !read.hits.is_empty() {
-                            let size = read.hits.iter().map(|hit| hit.raw().len()).sum::<usize>() / read.hits.len();
-                            gateway.memory.remember_size(asked.path(), &self.rule, size);
-                        }
-                        self.hits(&answered_search, head, coding, (&read, bytes)).await
-                    }
-                    Some(Err(_)) => self.refused(&answered_search, Reason::UpstreamAnswer).await,
-                    None => self.refused(&answered_search, Reason::Internal).await,
+                    Some(Ok(response)) => self.hits(flight, Answered { head, coding, response, bytes, engine }).await,
+                    Some(Err(_)) => self.refused(flight, Reason::UpstreamAnswer).await,
+                    None => self.refused(flight, Reason::Internal).await,
                 }
             }
         }
     }
 
-    /// Arranges the answer's hits: as an earlier page of the search, or by the model.
-    async fn hits(
-        &self,
-        answered: &Answered<'_>,
-        head: response::Parts,
-        coding: Coding,
-        read: (&SearchResponse<'_>, usize),
-    ) -> Response<Body> {
-        let Answered { asked, plan, key, engine } = answered;
-        let (response, bytes) = read;
-        if response.failed_shards > 0 {
-            return self.refused(answered, Reason::RewriteRejected).await;
+    /// Has the answer's hits ranked, and answers with the page.
+    async fn hits(&self, flight: &Flight<'_>, answered: Answered<'_>) -> Response<Body> {
+        let Flight { item, planned, .. } = flight;
+        let Answered { head, coding, response, bytes, engine } = answered;
+        item.remember_size(planned, &response);
+        if response.failed_shards > 0 && planned.plan.rewrites() {
+            return self.refused(flight, Reason::RewriteRejected).await;
         }
-        let gateway = &self.intercept.gateway;
         let started = Instant::now();
-        let ranking = Ranking { gateway, rule: &self.rule, plan, path: asked.path(), response, bytes };
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
-        let deadline = Deadline::after(budget);
-        let (pin, own) = match time::timeout_at(deadline.0.into(), gateway.pins.turn(*key, plan.page.from == 0)).await {
-            Ok(Turn::Follow(pin)) => (pin, None),
-            Ok(Turn::Lead(lead)) => {
-                let (pin, arrangement) = ranking.compute(gateway.registry.get(&self.rule.model), deadline).await;
-                (lead.finish(pin), Some(arrangement))
+        let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
+        match item.rank(planned, &response, (bytes, empty), Deadline::after(budget)).await {
+            Ok(ranked) => {
+                let timing = Timing { engine, rerank: started.elapsed() };
+                self.finish(rebuild(head, coding, ranked.page), &ranked.outcome, Some(timing))
             }
-            Err(_) => (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Timeout), hits: Vec::new() }), None),
-        };
-        let page = || {
-            let arrangement = own.unwrap_or_else(|| ranking.follow(&pin));
-            narrow(response, plan.page, &plan.reading, &arrangement)
-        };
-        match compute(bytes, page) {
-            Some(page) => {
-                let timing = Timing { engine: *engine, rerank: started.elapsed() };
-                self.finish(rebuild(head, coding, page), &pin.outcome, Some(timing))
-            }
-            None => self.refused(answered, Reason::Internal).await,
+            Err(reason) => self.refused(flight, reason).await,
         }
     }
 
     /// The engine does not take the widened search, or its answer is of no use: the client's own search decides.
-    async fn refused(&self, answered: &Answered<'_>, reason: Reason) -> Response<Body> {
-        let Answered { asked, plan, key, .. } = answered;
-        let gateway = &self.intercept.gateway;
-        let path = asked.path();
-        self.pin_engine_order(plan, *key, reason);
+    async fn refused(&self, flight: &Flight<'_>, reason: Reason) -> Response<Body> {
+        let Flight { asked, item, planned } = flight;
+        item.pin_engine_order(planned, reason);
         match reason {
             Reason::TooLarge => {
-                // Half as many hits are asked for next time.
-                gateway.memory.remember_size(path, &self.rule, gateway.max_inspected_body.saturating_mul(2) / plan.fetch.max(1));
+                item.remember_too_large(planned, self.intercept.gateway.max_inspected_body);
                 self.resend(asked, reason).await
             }
             Reason::RewriteRejected => {
                 let (response, fared_better) = self.compare(asked, reason).await;
                 if fared_better {
-                    gateway.memory.remember_refusal(path, &self.rule, plan);
+                    item.remember_refusal(planned);
                 }
                 response
             }
@@ -233,9 +177,8 @@ impl Search {
     }
 
     /// Sends the client's own bytes and returns the engine's own answer.
-    async fn resend(&self, asked: &Asked, reason: Reason) -> Response<Body> {
-        let request = Request::from_parts(asked.head.clone(), body::full(asked.body.clone()));
-        self.forward(request, reason).await
+    pub async fn resend(&self, asked: &Asked, reason: Reason) -> Response<Body> {
+        self.forward(asked.again(), reason).await
     }
 
     async fn forward(&self, request: Request<Body>, reason: Reason) -> Response<Body> {
@@ -243,25 +186,8 @@ impl Search {
         self.finish(response, &Outcome::Skipped(reason), None)
     }
 
-    /// Later pages of a search whose first page, or the first that was seen, went out in the engine's order stay in it.
-    fn pin_engine_order(&self, plan: &SearchPlan, key: Digest128, reason: Reason) {
-        let pins = &self.intercept.gateway.pins;
-        if plan.page.from == 0 || pins.get(key).is_none() {
-            pins.put(key, Pin { outcome: Outcome::Skipped(reason), hits: Vec::new() });
-        }
-    }
-
     fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
-        let rule = self.rule.number;
-        match outcome {
-            Outcome::Skipped(reason @ (Reason::Internal | Reason::ModelError | Reason::UpstreamAnswer)) => {
-                warn!(rule, %reason, "rerank skipped")
-            }
-            Outcome::Skipped(reason @ (Reason::Timeout | Reason::QueueFull | Reason::RewriteRejected)) => {
-                info!(rule, %reason, "rerank skipped")
-            }
-            outcome => debug!(rule, %outcome, "search answered"),
-        }
+        log(&self.rule, outcome);
         if self.rule.headers {
             respond::set_status(response.headers_mut(), outcome, timing);
         }
@@ -269,71 +195,25 @@ impl Search {
     }
 }
 
-// === impl Asked ===
-
-impl Asked {
-    fn path(&self) -> &str {
-        self.head.uri.path()
-    }
-
-    fn search(&self) -> plan::Search<'_> {
-        let text = |name: HeaderName| self.head.headers.get(name).and_then(|value| value.to_str().ok());
-        plan::Search {
-            path: self.path(),
-            query: self.head.uri.query(),
-            content_type: text(CONTENT_TYPE),
-            accept: text(ACCEPT),
-            body: &self.decoded,
+/// Writes down what became of a search, loudly where somebody should know.
+pub(super) fn log(rule: &Rule, outcome: &Outcome) {
+    let rule = rule.number;
+    match outcome {
+        Outcome::Skipped(reason @ (Reason::Internal | Reason::ModelError | Reason::UpstreamAnswer)) => {
+            warn!(rule, %reason, "rerank skipped")
         }
+        Outcome::Skipped(reason @ (Reason::Timeout | Reason::QueueFull | Reason::RewriteRejected)) => {
+            info!(rule, %reason, "rerank skipped")
+        }
+        outcome => debug!(rule, %outcome, "search answered"),
     }
-}
-
-fn decode(headers: &HeaderMap, body: &Bytes, cap: usize) -> Result<Bytes, Reason> {
-    let coding = Coding::of(headers).ok_or(Reason::Unsupported)?;
-    coding.decode(body, cap).map_err(|error| match error {
-        DecodeError::Broken => Reason::NotJson,
-        DecodeError::TooLarge => Reason::TooLarge,
-    })
-}
-
-/// Returns the search for more hits, asking for a coding that both we and the client read.
-fn widened(asked: &Asked, plan: &SearchPlan) -> Option<Request<Body>> {
-    let widened = compute(asked.decoded.len(), || widen(&asked.search(), plan))?;
-    let mut head = asked.head.clone();
-    head.uri = widened.target.parse().ok()?;
-    head.headers.remove(CONTENT_ENCODING);
-    head.headers.remove(TRANSFER_ENCODING);
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(widened.body.len()));
-    if let Some(content_type) = widened.content_type {
-        head.headers.insert(CONTENT_TYPE, content_type.parse().ok()?);
-    }
-    if accepts_gzip(&head.headers) {
-        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    } else {
-        head.headers.remove(ACCEPT_ENCODING);
-    }
-    Some(Request::from_parts(head, body::full(widened.body)))
 }
 
 /// Returns the answer with another body, in the coding and the framing that it came in.
-fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>) -> Response<Body> {
+pub(super) fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>) -> Response<Body> {
     let page = coding.encode(page);
     if head.headers.contains_key(CONTENT_LENGTH) {
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(page.len()));
+        head.headers.insert(CONTENT_LENGTH, page.len().into());
     }
     Response::from_parts(head, body::uncounted(page))
-}
-
-/// Returns whether the client takes gzip (RFC 9110 §12.5.3): named, or by `*`, and not with a weight of zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let weight = |name: &str| {
-        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).find_map(|item| {
-            let mut pieces = item.split(';').map(str::trim);
-            let named = pieces.next().is_some_and(|coding| coding.eq_ignore_ascii_case(name));
-            let zero = pieces.any(|piece| piece.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0)));
-            named.then_some(!zero)
-        })
-    };
-    weight("gzip").or_else(|| weight("*")).unwrap_or(false)
 }

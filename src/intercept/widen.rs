@@ -1,4 +1,5 @@
-//! Rewrites a planned search: from the first hit to the last of the window, with the fields that the model needs.
+//! Rewrites a planned search: from the first hit to the last of the window, with the fields that the model needs. A page that comes alone
+//! stays where it is.
 //!
 //! **Invariant:** every other byte of the body and every other parameter stays as written.
 
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::plan::{MOVED, Search, SearchPlan};
+use super::plan::{MOVED, Search, SearchPlan, Widening};
 use crate::es::{json, media, reading::Reading, request::Request};
 
 /// What goes to the engine instead of the client's search.
@@ -33,10 +34,22 @@ struct Edit {
 /// When `plan` was made of another search.
 pub fn widen(search: &Search<'_>, plan: &SearchPlan) -> Widened {
     let request = Request::read(search.query, search.body).expect("a planned search has been read before");
-    Widened {
-        target: search.path.to_owned() + &request.params.without(&MOVED),
-        content_type: search.content_type.is_none().then(|| media::of_body(search.accept).to_owned()),
-        body: body(&request, plan).into_bytes(),
+    let moved = moved(plan);
+    // The whole answer is needed here, and filtered here.
+    let target = search.path.to_owned() + &request.params.without(&[moved, &["filter_path"]].concat());
+    if moved.is_empty() {
+        return Widened { target, content_type: None, body: search.body.to_vec() };
+    }
+    let content_type = search.content_type.is_none().then(|| media::of_body(search.accept).to_owned());
+    Widened { target, content_type, body: body(&request, plan).into_bytes() }
+}
+
+/// Returns the parameters that give way to the body; none where the body stays as it is.
+fn moved(plan: &SearchPlan) -> &'static [&'static str] {
+    match plan.widening {
+        Widening::Window => &MOVED,
+        Widening::Page if plan.adds_fields() => &MOVED[2..],
+        Widening::Page => &[],
     }
 }
 
@@ -45,7 +58,8 @@ fn body(request: &Request<'_>, plan: &SearchPlan) -> String {
     let entries = request.body().expect("a request that was read has a body");
     let mut edits = Vec::new();
     let mut appended = Vec::new();
-    for (key, number) in [("from", 0), ("size", plan.fetch)] {
+    let page: &[_] = if plan.widening == Widening::Window { &[("from", 0), ("size", plan.fetch)] } else { &[] };
+    for (key, number) in page {
         match entries.get(key) {
             Some(value) => edits.push(replace(json, value, number.to_string())),
             None => appended.push(format!("\"{key}\":{number}")),
@@ -103,7 +117,7 @@ pub(super) mod tests {
 
     use super::{Search, SearchPlan, Widened, widen};
     use crate::{
-        es::{json, request::Request},
+        es::request::{Page, Request, page},
         intercept::plan::{Hints, plan, tests},
     };
 
@@ -117,20 +131,20 @@ pub(super) mod tests {
         String::from_utf8(widened(&tests::search(query, body), Hints::default()).body).expect("text")
     }
 
-    /// Asserts that `from`, `size` and `fields` alone differ.
+    /// Asserts that `from`, `size` and `fields` alone differ, and the first two not where the page comes alone.
     pub(in crate::intercept) fn check_untouched(search: &Search<'_>, plan: &SearchPlan) {
-        let widened = widen(search, plan).body;
+        let widened = widen(search, plan);
         let before = Request::read(search.query, search.body).expect("read");
-        let after = Request::read(None, &widened).expect("json");
+        let target = widened.target.split_once('?').map(|(_, query)| query.to_owned());
+        let after = Request::read(target.as_deref(), &widened.body).expect("json");
         let others = |request: &Request<'_>| {
             let object = request.body().expect("json");
             let kept = object.entries().iter().filter(|(key, _)| !["from", "size", "fields"].contains(&key.as_ref()));
             kept.map(|(key, value)| (key.clone().into_owned(), value.get().to_owned())).collect::<Vec<_>>()
         };
         assert_eq!(others(&before), others(&after));
-        let rewritten = after.body().expect("json");
-        let number = |key: &str| rewritten.get(key).and_then(json::count);
-        assert_eq!((number("from"), number("size")), (Some(0), Some(plan.fetch as u64)));
+        let page = page(&after.params, &after.body().expect("json")).expect("plain");
+        assert_eq!(page, Page { from: plan.skipped(), size: plan.fetch });
     }
 
     #[test]
@@ -144,6 +158,34 @@ pub(super) mod tests {
         ] {
             assert_eq!(body(query, &before), after);
         }
+    }
+
+    #[test]
+    fn the_engine_is_not_told_what_is_filtered_here() {
+        let search = tests::search(Some("filter_path=hits.hits._id&q=x&pretty"), "");
+        assert_eq!(widened(&search, Hints::default()).target, "/products/_search?q=x&pretty");
+        let alone = tests::search(Some("q=x&terminate_after=3&filter_path=took"), "");
+        assert_eq!(widened(&alone, Hints::default()).target, "/products/_search?q=x&terminate_after=3");
+    }
+
+    #[test]
+    fn a_page_that_comes_alone_stays_where_it_is() {
+        let profiled = format!(r#" {{"profile":true,{MATCH},"from":3}} "#);
+        let as_written = widened(&tests::search(Some("size=4&pretty"), &profiled), Hints::default());
+        assert_eq!(as_written, Widened { target: "/products/_search?size=4&pretty".to_owned(), content_type: None, body: profiled.into() });
+        let bare = widened(&tests::search(Some("q=x&terminate_after=3&from=1"), ""), Hints::default());
+        assert_eq!((bare.target.as_str(), bare.content_type, bare.body.len()), ("/products/_search?q=x&terminate_after=3&from=1", None, 0));
+        let filtered = widened(&tests::search(Some("q=x&terminate_after=3&from=1&_source=a"), ""), Hints::default());
+        assert_eq!(filtered.target, "/products/_search?q=x&terminate_after=3&from=1&_source=a");
+        assert_eq!(filtered.body, br#"{"fields":["title","content.text"]}"#);
+        assert_eq!(filtered.content_type.as_deref(), Some("application/json"));
+        let in_url = tests::search(
+            Some("q=x&explain=true&source=%7B%22size%22:3,%22_source%22:%22a%22%7D&source_content_type=application/json&from=1"),
+            "",
+        );
+        let moved = widened(&in_url, Hints::default());
+        assert_eq!(moved.target, "/products/_search?q=x&explain=true&from=1");
+        assert_eq!(moved.body, br#"{"size":3,"_source":"a","fields":["title","content.text"]}"#);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use rerank_cross_encoder::CrossEncoder;
 use rerank_embedding::Embedding;
 use rerank_plugin::{ArtifactStore, Detection, Endpoints, Family, Folder, LoadError, LoadOptions, Loaded, Source};
 use rerank_qwen3::Qwen3;
+use rerank_remote::Remote;
 use sha2::{Digest, Sha256};
 
 pub use downloads::Downloads;
@@ -28,7 +29,7 @@ pub use registry::{Registry, StartError, State, Surroundings, load_now};
 pub use source::{Attempt, SourceError, find};
 pub use store::Store;
 
-use crate::config::Model;
+use crate::config::{self, Model, Secret, SecretError};
 
 /// Why a model did not load.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,9 @@ pub enum ModelError {
     /// It is not said where the model is.
     #[error("source is missing: write a hub name such as \"sentence-transformers/all-MiniLM-L6-v2\", or a folder that begins with ./ or /")]
     NoSource,
+    /// The token is not where the configuration says.
+    #[error("token: {0}")]
+    Token(#[from] SecretError),
     /// The files are nowhere.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -72,7 +76,7 @@ pub enum ModelError {
 
 /// Returns all kinds of models that this build can run.
 pub fn families() -> Vec<Box<dyn Family>> {
-    let mut families: Vec<Box<dyn Family>> = vec![Box::new(CrossEncoder), Box::new(Embedding), Box::new(Qwen3)];
+    let mut families: Vec<Box<dyn Family>> = vec![Box::new(CrossEncoder), Box::new(Embedding), Box::new(Qwen3), Box::new(Remote)];
     families.extend(fakes());
     families
 }
@@ -111,7 +115,8 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
     let options = options(model, Arc::clone(store));
     if model.source.is_none() {
         let family = named.ok_or(ModelError::NoSource)?;
-        return Ok(family.load(&Source::Endpoints(Endpoints::default()), &options, progress)?);
+        let endpoints = model.remote.as_ref().map_or_else(|| Ok(Endpoints::default()), endpoints)?;
+        return Ok(family.load(&Source::Endpoints(endpoints), &options, progress)?);
     }
     let folder = find(model, environment, progress, downloads)?;
     if let Some(expected) = &model.sha256 {
@@ -119,6 +124,19 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
     }
     let family = named.map_or_else(|| detect(families, &folder), Ok)?;
     Ok(family.load(&Source::Folder(folder), &options, progress)?)
+}
+
+/// Returns the servers of a model that runs elsewhere, with their token wherever that stands.
+fn endpoints(remote: &config::Remote) -> Result<Endpoints, ModelError> {
+    let mut endpoints = Endpoints::default();
+    endpoints.urls.clone_from(&remote.endpoints);
+    endpoints.protocol.clone_from(&remote.protocol);
+    endpoints.model.clone_from(&remote.model);
+    endpoints.token = remote.token.as_ref().map(Secret::reveal).transpose()?.map(Arc::from);
+    endpoints.batch = remote.batch;
+    endpoints.ca.clone_from(&remote.ca);
+    endpoints.accepts_any_certificate = !remote.verify;
+    Ok(endpoints)
 }
 
 fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
@@ -203,6 +221,7 @@ mod tests {
             max_queue: 1,
             control_tokens: ControlTokens::Escape,
             sha256: sha256.map(Into::into),
+            remote: None,
         }
     }
 

@@ -34,6 +34,7 @@ pub enum State {
 }
 
 /// All models of a configuration.
+#[derive(Default)]
 pub struct Registry {
     states: BTreeMap<Arc<str>, Arc<ArcSwap<State>>>,
 }
@@ -69,6 +70,12 @@ pub enum StartError {
         /// The model's kind.
         kind: &'static str,
     },
+    /// A rule fuses by a unit, which is measured on models that run here alone.
+    #[error("rules[{rule}].fusion is adaptive, which needs a model that runs here: write weighted, replace or rrf, or leave it out")]
+    Adaptive {
+        /// The rule's place in the file.
+        rule: usize,
+    },
     /// A bug, ours or a library's.
     #[error("loading panicked, which is a bug: please report it with the model's name")]
     Panicked,
@@ -100,6 +107,9 @@ pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings
         return Err(StartError::Instruction { rule: rule.number, kind: card.kind });
     }
     let fuses_adaptively = |rule: &Arc<config::Rule>| rule.model == model.name && fusion_of(rule.fusion, scale, true) == Fusion::Adaptive;
+    if let (Loaded::Remote(_), Some(rule)) = (&loaded, rules.iter().find(|rule| fuses_adaptively(rule))) {
+        return Err(StartError::Adaptive { rule: rule.number });
+    }
     let settings = Settings {
         name: Arc::clone(&model.name),
         batch_tokens: model.batch_tokens,

@@ -168,6 +168,7 @@ mod tests {
             max_queue: 1,
             control_tokens: ControlTokens::Escape,
             sha256: None,
+            remote: None,
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Fused {
 /// What the arrangement is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// How many hits come before the first of the answer in the engine's order.
+    pub skipped: usize,
     /// How many of the first hits may move.
     pub window: usize,
     /// What becomes of `_score`.
@@ -47,7 +49,7 @@ pub fn arrange(engine: &[Option<f64>], fused: &[Fused], settings: &Settings) -> 
         ScorePolicy::Keep => (vec![None; engine.len()], None),
         ScorePolicy::Replace => presented(engine, fused, &ranking, settings.window),
     };
-    let annotations = if settings.annotate { annotate(engine, fused) } else { Vec::new() };
+    let annotations = if settings.annotate { annotate(engine, fused, settings.skipped) } else { Vec::new() };
     Arrangement { ranking, scores, max_score, annotations }
 }
 
@@ -89,12 +91,12 @@ fn share(own: Option<f64>, window_end: Option<f64>) -> f64 {
     }
 }
 
-fn annotate(engine: &[Option<f64>], fused: &[Fused]) -> Vec<Option<Annotation>> {
+fn annotate(engine: &[Option<f64>], fused: &[Fused], skipped: usize) -> Vec<Option<Annotation>> {
     let mut annotations = vec![None; engine.len()];
     for hit in fused {
         let previous_score = engine[hit.place].map(|score| score as f32);
         annotations[hit.place] =
-            hit.rerank.map(|score| Annotation { score: score.presented(), previous_score, previous_rank: hit.place + 1 });
+            hit.rerank.map(|score| Annotation { score: score.presented(), previous_score, previous_rank: skipped + hit.place + 1 });
     }
     annotations
 }
@@ -112,7 +114,7 @@ mod tests {
     }
 
     fn settings(window: usize) -> Settings {
-        Settings { window, score: ScorePolicy::Replace, annotate: false }
+        Settings { skipped: 0, window, score: ScorePolicy::Replace, annotate: false }
     }
 
     #[test]
@@ -145,6 +147,8 @@ mod tests {
         assert_eq!((arrangement.ranking.order(), &arrangement.scores[..], arrangement.max_score), (&[1, 0][..], &[None, None][..], None));
         let moved = arrangement.annotations[1].as_ref().expect("annotated");
         assert_eq!((moved.previous_rank, moved.previous_score), (2, Some(1.0)));
+        let second_page = arrange(&[Some(2.0), Some(1.0)], &[fused(0, 0.0), fused(1, 1.0)], &Settings { skipped: 20, ..kept });
+        assert_eq!(second_page.annotations[1].expect("annotated").previous_rank, 22);
     }
 
     proptest! {

@@ -47,3 +47,17 @@ fn render(hit: &Hit<'_>, fields: &[Field], reading: &Reading) -> Vec<Part> {
     };
     fields.iter().filter_map(part).collect()
 }
+
+/// Returns what the model sees of a candidate, on one line of at most so many characters.
+pub fn shown(candidate: &Candidate, most: usize) -> String {
+    let text = |part: &Part| match part {
+        Part::Text { label: Some(label), text, .. } => format!("{label}: {text}"),
+        Part::Text { label: None, text, .. } => text.to_string(),
+        Part::Image(_) => "(image)".to_owned(),
+        Part::Video(_) => "(video)".to_owned(),
+    };
+    let whole: Vec<String> = candidate.document.parts.iter().map(text).collect();
+    let line = whole.join(" | ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut: String = line.chars().take(most).collect();
+    if cut.len() < line.len() { format!("{cut}…") } else { cut }
+}

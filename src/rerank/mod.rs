@@ -7,8 +7,10 @@ mod digest;
 pub mod fuse;
 mod outcome;
 mod ranking;
+mod words;
 
 pub use arrangement::{Annotation, Arrangement};
 pub use digest::{Digester, Digesting};
-pub use outcome::{Outcome, Reason, Reranked};
+pub use outcome::{Outcome, Outcomes, Reason, Reranked};
 pub use ranking::Ranking;
+pub use words::Words;

@@ -29,8 +29,12 @@ pub enum Reason {
     Unsupported,
     /// The first hits change with their number.
     Unstable,
+    /// The engine is asked to rerank the hits itself.
+    EngineReranked,
     /// A field that the model needs is produced by the client's request in another way.
     FieldConflict,
+    /// A `filter_path` that cannot be applied here.
+    FilterPath,
     /// The search or its answer is over the cap.
     TooLarge,
     /// The engine refused the widened search.
@@ -39,6 +43,8 @@ pub enum Reason {
     UpstreamStatus,
     /// The engine's answer could not be read.
     UpstreamAnswer,
+    /// A point in time that was not opened through here.
+    UnknownPit,
     /// `Rerank: off`.
     ClientOff,
     /// The budget ended.
@@ -63,6 +69,10 @@ pub enum Outcome {
     /// The page is in the engine's order.
     Skipped(Reason),
 }
+
+/// What became of the items of a multi search, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcomes<'a>(pub &'a [Outcome]);
 
 /// How a page was reranked.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,11 +107,14 @@ impl Reason {
             Self::NotJson => "not-json",
             Self::Unsupported => "unsupported",
             Self::Unstable => "unstable",
+            Self::EngineReranked => "engine-reranked",
             Self::FieldConflict => "field-conflict",
+            Self::FilterPath => "filter-path",
             Self::TooLarge => "too-large",
             Self::RewriteRejected => "rewrite-rejected",
             Self::UpstreamStatus => "upstream-status",
             Self::UpstreamAnswer => "upstream-answer",
+            Self::UnknownPit => "unknown-pit",
             Self::ClientOff => "client-off",
             Self::Timeout => "timeout",
             Self::QueueFull => "queue-full",
@@ -119,6 +132,37 @@ impl fmt::Display for Reason {
     }
 }
 
+// === impl Outcomes ===
+
+impl Outcomes<'_> {
+    /// More members than these are summed up: a header is bounded.
+    const MOST_MEMBERS: usize = 16;
+
+    /// Returns one member for what is alike, in the order of its first item, with how many items it stands for.
+    fn summary(&self) -> Vec<String> {
+        let mut kinds: Vec<(String, usize)> = Vec::new();
+        for outcome in self.0 {
+            let kind = match outcome {
+                Outcome::Skipped(reason) => format!("skipped; reason={reason}"),
+                Outcome::Reranked(Reranked { model, .. }) => format!("reranked; model=\"{model}\""),
+            };
+            match kinds.iter_mut().find(|(own, _)| *own == kind) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((kind, 1)),
+            }
+        }
+        kinds.into_iter().take(Self::MOST_MEMBERS).map(|(kind, count)| format!("{kind}; count={count}")).collect()
+    }
+}
+
+impl fmt::Display for Outcomes<'_> {
+    /// Writes the value of `Rerank-Status` of a multi search: a list of RFC 8941, one member for each item, or the summary.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = if self.0.len() > Self::MOST_MEMBERS { self.summary() } else { self.0.iter().map(Outcome::to_string).collect() };
+        formatter.write_str(&members.join(", "))
+    }
+}
+
 // === impl Outcome ===
 
 impl fmt::Display for Outcome {
@@ -131,5 +175,24 @@ impl fmt::Display for Outcome {
                 trust.map_or(Ok(()), |trust| write!(formatter, "; trust={trust:.2}"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, Outcomes, Reason, Reranked};
+
+    fn reranked(cached: usize) -> Outcome {
+        Outcome::Reranked(Reranked { model: "m".into(), window: 9, scored: 8, cached, trust: None })
+    }
+
+    #[test]
+    fn several_outcomes_are_a_list_and_many_a_summary() {
+        let few = [reranked(1), Outcome::Skipped(Reason::NoRule), reranked(2)];
+        let one = |cached: usize| format!("reranked; model=\"m\"; window=9; scored=8; cached={cached}");
+        assert_eq!(Outcomes(&few).to_string(), format!("{}, skipped; reason=no-rule, {}", one(1), one(2)));
+        assert_eq!(Outcomes(&few[..1]).to_string(), few[0].to_string());
+        let many: Vec<Outcome> = few.iter().cycle().take(1000).cloned().collect();
+        assert_eq!(Outcomes(&many).to_string(), "reranked; model=\"m\"; count=667, skipped; reason=no-rule; count=333");
     }
 }

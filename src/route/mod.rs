@@ -10,55 +10,109 @@ use percent_encoding::percent_decode_str;
 use crate::config::Rule;
 
 mod rules;
+mod why;
 
-pub use rules::Match;
+pub use rules::{Match, find};
+pub use why::{Expression, PassedOver, why};
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
 pub enum Route {
     /// A search, to be reranked if it has a rule.
     Search(Match),
+    /// A search of all indices, unless its body names a point in time: then of those that this was opened for.
+    SearchEverywhere(Match),
+    /// Several searches; each finds its own rule ([`find`]) where it names indices of its own.
+    MultiSearch(Call),
+    /// Opens a point in time for these index expressions.
+    OpenPit(String),
+    /// Closes points in time.
+    ClosePit,
     /// Everything else: it streams through.
     Passthrough,
 }
 
-/// Returns where a request goes; `path` and `query` are as the client wrote them.
-pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap, rules: &[Arc<Rule>]) -> Route {
-    if method != Method::GET && method != Method::POST {
-        return Route::Passthrough;
-    }
-    index_of_search(path).map_or(Route::Passthrough, |index| Route::Search(rules::find(&index, query, headers, rules)))
+/// A multi search, by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The decoded index expressions for searches that name none.
+    pub index: Option<String>,
 }
 
-/// Returns the decoded index part of `/{index}/_search`, or `*` for `/_search`; none for every other path.
+/// What stands in a path behind the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Search,
+    MultiSearch,
+    /// Elasticsearch's, and OpenSearch's word for it.
+    Pit,
+    PitSearch,
+    AllPits,
+}
+
+/// Paths behind the index, or without one.
+const VERBS: [(&str, Verb); 5] = [
+    ("_search", Verb::Search),
+    ("_msearch", Verb::MultiSearch),
+    ("_pit", Verb::Pit),
+    ("_search/point_in_time", Verb::PitSearch),
+    ("_search/point_in_time/_all", Verb::AllPits),
+];
+
+/// Returns where a request goes; `path` and `query` are as the client wrote them.
+pub fn route(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap, rules: &[Arc<Rule>]) -> Route {
+    let Some((index, verb)) = divide(path) else { return Route::Passthrough };
+    let searches = method == Method::GET || method == Method::POST;
+    match (verb, index) {
+        (Verb::Search, Some(index)) if searches => Route::Search(find(&index, query, headers, rules)),
+        (Verb::Search, None) if searches => Route::SearchEverywhere(find("*", query, headers, rules)),
+        (Verb::MultiSearch, index) if searches => Route::MultiSearch(Call { index: index.map(Cow::into_owned) }),
+        (Verb::Pit | Verb::PitSearch, Some(index)) if method == Method::POST => Route::OpenPit(index.into_owned()),
+        (Verb::Pit | Verb::PitSearch | Verb::AllPits, None) if method == Method::DELETE => Route::ClosePit,
+        _ => Route::Passthrough,
+    }
+}
+
+/// Returns the decoded index expressions of a path, `*` where it has none.
+pub fn index_of(path: &str) -> Cow<'_, str> {
+    divide(path).and_then(|(index, _)| index).unwrap_or(Cow::Borrowed("*"))
+}
+
+/// Returns the decoded index part of a path, if it has one, and what stands behind it; none for paths that are of no interest.
 ///
 /// Seen on both engines: they look for `_search` in the path as written, take one slash behind it, and then decode the index,
 /// so that an escaped slash does not divide the path and an escaped comma divides the list. `//_search` searches too; it streams
 /// through.
-fn index_of_search(path: &str) -> Option<Cow<'_, str>> {
+fn divide(path: &str) -> Option<(Option<Cow<'_, str>>, Verb)> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
-    let index = match path.split_once('/') {
-        None => return (path == "_search").then_some(Cow::Borrowed("*")),
-        Some((index, "_search")) => percent_decode_str(index).decode_utf8().ok()?,
-        Some(_) => return None,
-    };
+    let verb = |rest: &str| VERBS.iter().find(|(own, _)| *own == rest).map(|(_, verb)| *verb);
+    if let Some(verb) = verb(path) {
+        return Some((None, verb));
+    }
+    let (written, rest) = path.split_once('/')?;
+    let verb = verb(rest)?;
+    let index = percent_decode_str(written).decode_utf8().ok()?;
     // Engines refuse such a search, or it is an API of a later version.
     let no_index = index.is_empty() || (index.starts_with('_') && index != "_all");
-    (!no_index).then_some(index)
+    (!no_index).then_some((Some(index), verb))
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, Method};
 
-    use super::{Route, index_of_search, route};
+    use super::{Call, Route, Verb, divide, route};
+
+    fn searched(path: &str) -> Option<String> {
+        divide(path).filter(|(_, verb)| *verb == Verb::Search).map(|(index, _)| index.as_deref().unwrap_or("everything").to_owned())
+    }
 
     #[test]
     fn searches_are_told_by_their_path() {
         for (path, index) in [
-            ("/_search", "*"),
-            ("/_search/", "*"),
+            ("/_search", "everything"),
+            ("/_search/", "everything"),
             ("/products/_search", "products"),
             ("/products/_search/", "products"),
             ("/_all/_search", "_all"),
@@ -69,7 +123,7 @@ mod tests {
             ("/%C3%A9t%C3%A9/_search", "été"),
             ("/%2500/_search", "%00"),
         ] {
-            assert_eq!(index_of_search(path).as_deref(), Some(index), "{path}");
+            assert_eq!(searched(path).as_deref(), Some(index), "{path}");
         }
     }
 
@@ -103,7 +157,7 @@ mod tests {
             "/products/_SEARCH",
             "/%ff/_search",
         ] {
-            assert_eq!(index_of_search(path), None, "{path}");
+            assert_eq!(searched(path), None, "{path}");
         }
     }
 
@@ -117,8 +171,33 @@ mod tests {
             (Method::DELETE, false),
             (Method::OPTIONS, false),
         ] {
-            let routed = route(&method, "/products/_search", None, &HeaderMap::new(), &[]);
-            assert_eq!(matches!(routed, Route::Search(_)), search, "{method}");
+            for path in ["/products/_search", "/_search", "/_msearch", "/products/_msearch"] {
+                let routed = route(&method, path, None, &HeaderMap::new(), &[]);
+                assert_eq!(!matches!(routed, Route::Passthrough), search, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn multi_searches_and_points_in_time_are_told_by_method_and_path() {
+        let routed = |method: &Method, path: &str| route(method, path, None, &HeaderMap::new(), &[]);
+        let call = |path: &str| match routed(&Method::POST, path) {
+            Route::MultiSearch(call) => Some(call),
+            _ => None,
+        };
+        assert_eq!(call("/_msearch"), Some(Call { index: None }));
+        assert_eq!(call("/a%2Cb/_msearch/"), Some(Call { index: Some("a,b".to_owned()) }));
+        for (path, index) in [("/a/_pit", "a"), ("/%3Ca-%7Bnow%7D%3E/_pit", "<a-{now}>"), ("/a,b/_search/point_in_time", "a,b")] {
+            assert!(matches!(routed(&Method::POST, path), Route::OpenPit(opened) if opened == index), "{path}");
+            assert!(matches!(routed(&Method::DELETE, path), Route::Passthrough), "{path}");
+        }
+        for path in ["/_pit", "/_search/point_in_time", "/_search/point_in_time/_all"] {
+            assert!(matches!(routed(&Method::DELETE, path), Route::ClosePit), "{path}");
+            assert!(matches!(routed(&Method::POST, path), Route::Passthrough), "{path}");
+            assert!(matches!(routed(&Method::GET, path), Route::Passthrough), "{path}");
+        }
+        for path in ["/_search/scroll", "/a/_search/scroll", "/a/b/_msearch", "/_cat/_pit", "/a/_search/point_in_time/_all/x"] {
+            assert!(matches!(routed(&Method::POST, path), Route::Passthrough), "{path}");
         }
     }
 }

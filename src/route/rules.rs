@@ -32,8 +32,8 @@ pub enum Match {
     },
 }
 
-/// Returns the rule of a search of `index`, the decoded expressions of its path.
-pub(super) fn find(index: &str, query: Option<&str>, headers: &HeaderMap, rules: &[Arc<Rule>]) -> Match {
+/// Returns the rule of a search of `index`, the decoded expressions of its path or header.
+pub fn find(index: &str, query: Option<&str>, headers: &HeaderMap, rules: &[Arc<Rule>]) -> Match {
     let open: Vec<_> = rules.iter().filter(|rule| holds(&rule.when, query, headers)).collect();
     let found: Vec<_> = positive(index).into_iter().map(|expression| open.iter().find(|rule| takes(rule, expression))).collect();
     let mut matched = found.iter().flatten();
@@ -45,7 +45,7 @@ pub(super) fn find(index: &str, query: Option<&str>, headers: &HeaderMap, rules:
 }
 
 /// Returns the expressions that add indices: all of them (`*`) when there is no expression at all, none when each excludes.
-fn positive(index: &str) -> Vec<&str> {
+pub(super) fn positive(index: &str) -> Vec<&str> {
     let mut expressions = index.split(',').filter(|expression| !expression.is_empty()).peekable();
     if expressions.peek().is_none() {
         return vec!["*"];
@@ -54,13 +54,17 @@ fn positive(index: &str) -> Vec<&str> {
 }
 
 fn takes(rule: &Rule, expression: &str) -> bool {
-    let any = |patterns: &[String]| patterns.iter().any(|pattern| Pattern::new(pattern).matches(expression));
-    any(&rule.index) && !any(&rule.not_index)
+    matching(&rule.index, expression).is_some() && matching(&rule.not_index, expression).is_none()
+}
+
+/// Returns the first of the patterns that covers an expression.
+pub(super) fn matching<'p>(patterns: &'p [String], expression: &str) -> Option<&'p str> {
+    patterns.iter().find(|pattern| Pattern::new(pattern).matches(expression)).map(String::as_str)
 }
 
 /// Returns whether a rule's conditions hold. Of a header that stands several times one value is enough; a query string that
 /// may be read in two ways meets no condition.
-fn holds(when: &When, query: Option<&str>, headers: &HeaderMap) -> bool {
+pub(super) fn holds(when: &When, query: Option<&str>, headers: &HeaderMap) -> bool {
     let has = |(name, value): (&String, &String)| headers.get_all(name).iter().any(|sent| sent.as_bytes() == value.as_bytes());
     when.header.iter().all(has)
         && (when.url_param.is_empty()

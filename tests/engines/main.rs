@@ -6,10 +6,12 @@ mod rig;
 mod tiny_model;
 
 mod facts;
+mod filter_path;
 mod prefix_stability;
 
 mod cranfield;
 #[cfg(feature = "demo")]
 mod demo;
 mod embedded;
+mod routes;
 mod through_gateway;

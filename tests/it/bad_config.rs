@@ -116,7 +116,7 @@ model = 'm'
              p.toml:2: listener.adress: unknown key; did you mean `address`?\n\
              p.toml:3: listener.idle-timeout = \"soon\": must be a duration from 1ms to 1day, such as \"300ms\" or \"10s\"\n\
              p.toml:4: models.m.source: missing; write a hub name such as \"owner/name\", or a folder such as \"./model\"\n\
-             p.toml:5: models.m.kind = \"bert\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\"\n\
+             p.toml:5: models.m.kind = \"bert\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\" or \"remote\"\n\
              p.toml:6: models.m.threads = 0: must be a whole number from 1 to 1024\n\
              p.toml:8: defaults.window = 0: must be a whole number from 1 to 10000\n\
              p.toml:9: defaults.model = \"n\": no model has this name; there are: m\n\
@@ -135,7 +135,7 @@ fn unknown_keys() {
         ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
@@ -198,7 +198,7 @@ fn addresses() {
     table(&[
         (
             "[admin]\naddress = '0.0.0.0:9281'",
-            "p.toml:10: admin.address = \"0.0.0.0:9281\": must be a loopback address, such as \"127.0.0.1:9281\": this version has no token to guard it",
+            "p.toml:10: admin.address = \"0.0.0.0:9281\": must be a loopback address, such as \"127.0.0.1:9281\", or be guarded: write admin.token",
         ),
         (
             "[admin]\naddress = '127.0.0.1:9280'",
@@ -277,7 +277,7 @@ fn models() {
         ("[models.n]\nsource = './n'\nkind = 'qwen3-vl'", "p.toml:11: models.n.kind = \"qwen3-vl\": not supported by this version"),
         (
             "[models.n]\nsource = './n'\nkind = 'fake-reverse'",
-            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\"",
+            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\" or \"remote\"",
         ),
         ("[models.n]\nsource = './n'\nmax-tokens = 4", "p.toml:11: models.n.max-tokens = 4: must be a whole number from 8 to 131072"),
         (
@@ -288,6 +288,48 @@ fn models() {
         ("[models.'a b']\nsource = './n'", "p.toml:9: models.\"a b\" = {…}: a model's name is made of letters, digits, `-`, `_` and `.`"),
         ("[models]\nn = 'x'", "p.toml:10: models.n = \"x\": must be a table"),
     ]);
+}
+
+#[test]
+fn models_that_run_elsewhere() {
+    let remote = |keys: &str| format!("[models.n]\nkind = 'remote'\n{keys}");
+    let right = "protocol = 'tei'\nendpoints = ['http://a:1/x']";
+    table(&[
+        (
+            &remote(""),
+            "p.toml:9: models.n.protocol: missing; write how the servers are asked, such as \"cohere\" or \"tei\"\n\
+             p.toml:9: models.n.endpoints: missing; write where the servers are, such as [\"http://127.0.0.1:8000\"]",
+        ),
+        (
+            &remote("protocol = 'tei'\nendpoints = ['a']"),
+            "p.toml:12: models.n.endpoints[0] = \"a\": must be an http or https address, such as \"http://127.0.0.1:9200\"",
+        ),
+        (
+            &remote("protocol = 'tei'\nendpoints = ['http://u:canary@a', 'http://a?token=canary']"),
+            "p.toml:12: models.n.endpoints[0]: must not hold a user name or password; write `token`\n\
+             p.toml:12: models.n.endpoints[1]: must end with the path: no query and no fragment",
+        ),
+        (
+            &remote("protocol = 'tei'\nendpoints = ['http://a', 'http://a']"),
+            "p.toml:12: models.n.endpoints[1] = \"http://a\": stands twice",
+        ),
+        (&remote(&format!("{right}\nbatch = 0")), "p.toml:13: models.n.batch = 0: must be a whole number from 1 to 10000"),
+        (&remote(&format!("{right}\ntoken = 3")), "p.toml:13: models.n.token: must be a string, { env = \"NAME\" } or { file = \"path\" }"),
+        (
+            &remote(&format!("{right}\ntoken = {{ env = 'A', file = 'b' }}")),
+            "p.toml:13: models.n.token: must be a string, { env = \"NAME\" } or { file = \"path\" }",
+        ),
+        (
+            &remote(&format!("{right}\nsource = './n'")),
+            "p.toml:13: models.n.source: unknown key; known here: kind, max-tokens, protocol, endpoints, model, token, batch, tls",
+        ),
+    ]);
+    let text = format!("{UPSTREAM}{}\ntoken = {{ env = 'KEY' }}\nmodel = 'x'\ntls = {{ verify = false }}", remote(right));
+    let model = &read(&text).expect("right").models["n"];
+    let remote = model.remote.as_ref().expect("it runs elsewhere");
+    assert_eq!((remote.batch, remote.verify, remote.model.as_deref()), (64, false, Some("x")));
+    assert_eq!(remote.token, Some(config::Secret::Variable("KEY".to_owned())));
+    assert!(!format!("{:?}", config::Secret::Literal("canary".to_owned())).contains("canary"));
 }
 
 #[test]
@@ -407,7 +449,10 @@ fn no_secret_is_printed() {
         "[upstream]\nnodes = ['http://a/?token=canary']",
         "[upstream]\nnodes = ['http://user:canary@a'",
         "[upstream]\nnodes = { a = 'http://user:canary@a' }",
-        "[admin]\ntoken = 'canary'",
+        "[admin]\ntoken = 'canary'\naddress = 3",
+        "[admin]\ntoken = ['canary']",
+        "[admin]\ntoken = { env = '', file = 'canary' }",
+        "[models.m]\nkind = 'remote'\ntoken = 'canary'",
         "[upstream]\npassword = 'canary'",
         "[models.m]\nsource = 'https://user:canary@hub/m'",
     ] {

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-const WRONG: &str = "[upstream]\nnodes = []\n[admin]\ntoken = 'canary'\n";
+const WRONG: &str = "[upstream]\nnodes = []\n[upstream.credentials]\ntoken = 'canary'\n";
 
 /// Runs `podium` in a folder that holds `config` as `podium.toml`.
 fn podium(arguments: &[&str], config: Option<&str>) -> Output {
@@ -27,10 +27,11 @@ fn said(output: &Output) -> (Option<i32>, &str, &str) {
 #[test]
 fn a_wrong_configuration_ends_every_command_with_2() {
     let expected = "podium.toml:2: upstream.nodes = []: must be an array of addresses, such as [\"http://127.0.0.1:9200\"]\n\
-                    podium.toml:4: admin.token: not supported by this version; leave it out\n";
+                    podium.toml:3: upstream.credentials: not supported by this version; leave it out\n";
     for command in ["serve", "check"] {
         assert_eq!(said(&podium(&[command], Some(WRONG))), (Some(2), "", expected), "{command}");
     }
+    assert_eq!(said(&podium(&["explain", "--index", "a", "--query", "b"], Some(WRONG))), (Some(2), "", expected));
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn programs_get_the_problems_as_json() {
     let expected = concat!(
         r#"{"file":"podium.toml","problems":["#,
         r#"{"path":"upstream.nodes","line":2,"value":"[]","remedy":"must be an array of addresses, such as [\"http://127.0.0.1:9200\"]"},"#,
-        r#"{"path":"admin.token","line":4,"value":null,"remedy":"not supported by this version; leave it out"}],"#,
+        r#"{"path":"upstream.credentials","line":3,"value":null,"remedy":"not supported by this version; leave it out"}],"#,
         r#""cluster":null,"models":[],"rules":[]}"#,
         "\n",
     );
@@ -103,12 +104,18 @@ fn check_says_that_the_cluster_is_not_there() {
 
 #[test]
 fn wrong_usage_ends_with_2_and_the_version_with_0() {
-    for wrong in [&["fly"][..], &["serve", "--confg", "x"], &["serve", "--json"], &[]] {
+    let search = ["explain", "--index", "a"];
+    let two_searches = [&search[..], &["--query", "b", "--url-query", "q=b"]].concat();
+    let bad_header = [&search[..], &["--query", "b", "--header", "no colon"]].concat();
+    for wrong in [&["fly"][..], &["serve", "--confg", "x"], &["serve", "--json"], &search, &two_searches, &[]] {
         let output = podium(wrong, None);
         let (code, out, err) = said(&output);
         assert_eq!((code, out), (Some(2), ""), "{wrong:?}");
         assert!(err.contains("Usage: podium"), "{err}");
     }
+    let output = podium(&bad_header, None);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).2.contains("write a name, a colon and a value"));
     let version = concat!("podium ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(said(&podium(&["--version"], None)), (Some(0), version, ""));
 }

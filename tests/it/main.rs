@@ -14,6 +14,8 @@ mod checkpoints;
 mod cli;
 /// Nodes that are down, slow to connect, broken or back again.
 mod cluster;
+/// The table of what is supported, kept true.
+mod compatibility;
 /// Connections of clients: HTTP/2, time limits, how many, how they end.
 mod connections;
 /// A cross-encoder of three layers, from its folder to the client's page.
@@ -23,12 +25,22 @@ mod cross_encoder;
 mod demo;
 /// Who may depend on what.
 mod dependency_rules;
+/// Searches that are explained instead of answered.
+mod explain;
 /// Models that are late, broken, absent or overloaded.
 mod failures;
+/// Features of `_search` beside the query.
+mod features;
+/// Several searches in one call.
+mod multi;
 /// Pages of one search.
 mod pages;
 /// Everything that is not looked into: bytes in, bytes out.
 mod passthrough;
+/// Searches in points in time.
+mod pit;
+/// Models that run elsewhere.
+mod remote;
 /// Searches that are reranked.
 mod search;
 /// The hard rules of rewriting.

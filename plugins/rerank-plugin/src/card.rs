@@ -34,7 +34,8 @@ pub struct Card {
     pub scale: Scale,
     /// What it can look at.
     pub modalities: Modalities,
-    /// Tokens of a document (embeddings) or of a pair (all others) that are looked at; the rest is cut.
+    /// Tokens of a document (embeddings) or of a pair (all others) that are looked at; the rest is cut. `u32::MAX` where a server that
+    /// runs the model does not say.
     pub max_tokens: u32,
     /// Whether [`crate::Query::instruction`] changes its scores.
     pub takes_instruction: bool,

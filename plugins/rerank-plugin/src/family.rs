@@ -56,6 +56,10 @@ pub struct Endpoints {
     pub token: Option<Arc<str>>,
     /// Documents of one call.
     pub batch: usize,
+    /// Certificates that are trusted instead of the built-in ones (a PEM file).
+    pub ca: Option<PathBuf>,
+    /// Whether any certificate is taken.
+    pub accepts_any_certificate: bool,
 }
 
 /// Where a worker computes.
@@ -174,7 +178,7 @@ pub enum LoadError {
 
 impl fmt::Debug for Endpoints {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { urls, protocol, model, token: _, batch } = self;
+        let Self { urls, protocol, model, token: _, batch, .. } = self;
         let mut shown = formatter.debug_struct("Endpoints");
         shown.field("urls", urls).field("protocol", protocol).field("model", model).field("batch", batch).finish_non_exhaustive()
     }

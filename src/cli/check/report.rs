@@ -106,7 +106,9 @@ impl Model {
             Ok(reranker) => {
                 let card = reranker.card();
                 let unit = reranker.unit().map_or_else(String::new, |unit| format!(", unit {unit:.2}"));
-                format!("{}, {} tokens, fingerprint {}{unit}", card.kind, card.max_tokens, card.fingerprint)
+                // Servers that run a model do not all say how much they read.
+                let tokens = if card.max_tokens == u32::MAX { String::new() } else { format!(", {} tokens", card.max_tokens) };
+                format!("{}{tokens}, fingerprint {}{unit}", card.kind, card.fingerprint)
             }
             Err(error) => error.to_string(),
         };

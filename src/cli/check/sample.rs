@@ -10,10 +10,7 @@ use crate::{
     config,
     es::{reading::Reading, response::SearchResponse},
     inference::Reranker,
-    rerank::{
-        Digester,
-        candidates::{self, Candidate},
-    },
+    rerank::{Digester, candidates},
     upstream::Upstream,
 };
 
@@ -64,7 +61,7 @@ impl Checker<'_> {
         found.hits = response.hits.len();
         let candidates = candidates::select(&response.hits, &self.rule.fields, &Reading::Source, self.digester);
         found.with_text = candidates.len();
-        found.texts = candidates.iter().take(SHOWN).map(shown).collect();
+        found.texts = candidates.iter().take(SHOWN).map(|candidate| candidates::shown(candidate, SHOWN_CHARACTERS)).collect();
         if found.hits == 0 {
             found.warnings.push("the index is empty".to_owned());
         } else if candidates.is_empty() {
@@ -98,20 +95,6 @@ impl Checker<'_> {
             );
         }
     }
-}
-
-/// Returns what the model sees of a candidate, on one short line.
-fn shown(candidate: &Candidate) -> String {
-    let text = |part: &Part| match part {
-        Part::Text { label: Some(label), text, .. } => format!("{label}: {text}"),
-        Part::Text { label: None, text, .. } => text.to_string(),
-        Part::Image(_) => "(image)".to_owned(),
-        Part::Video(_) => "(video)".to_owned(),
-    };
-    let whole: Vec<String> = candidate.document.parts.iter().map(text).collect();
-    let line = whole.join(" | ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let cut: String = line.chars().take(SHOWN_CHARACTERS).collect();
-    if cut.len() < line.len() { format!("{cut}…") } else { cut }
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use anstyle::{AnsiColor, Style};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use anstyle::Style;
 
 use super::report::{Compared, Hurried, Placed, Relevance, Report, Timed};
+use crate::cli::terminal::{self, BAD, FAINT, GOOD, STRONG, fitted};
 
 /// How many of the queries that gained most are shown, beside one that needed no help and one that lost.
 const GAINED: usize = 3;
@@ -15,11 +15,6 @@ const TOP: usize = 5;
 /// Columns of a title on the left and on the right; with marks, moves and the line between it makes 79.
 const LEFT: usize = 31;
 const RIGHT: usize = 28;
-
-const STRONG: Style = Style::new().bold();
-const FAINT: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
 
 /// A report as text with colours, which the stream takes out where there is no terminal.
 pub(super) struct Table<'a>(pub(super) &'a Report);
@@ -115,12 +110,7 @@ fn mark(grade: u8) -> String {
 
 /// Returns how many places a hit rose or fell against the engine's order, in three columns.
 fn moved(hit: &Placed) -> String {
-    match hit.engine_rank {
-        Some(before) if before > hit.rank => format!("{GOOD}▲{:<2}{GOOD:#}", before - hit.rank),
-        Some(before) if before < hit.rank => format!("{BAD}▼{:<2}{BAD:#}", hit.rank - before),
-        Some(_) => format!("{FAINT}={FAINT:#}  "),
-        None => "new".to_owned(),
-    }
+    hit.engine_rank.map_or_else(|| "new".to_owned(), |before| terminal::moved(before, hit.rank))
 }
 
 fn relevance(out: &mut impl Write, relevance: &Relevance) -> fmt::Result {
@@ -162,29 +152,9 @@ fn hurried(out: &mut impl Write, hurried: &Hurried) -> fmt::Result {
     writeln!(out, "  {order}{luck}")
 }
 
-/// Returns the text cut or filled to so many columns.
-fn fitted(text: &str, columns: usize) -> String {
-    let width = text.width();
-    if width <= columns {
-        return format!("{text}{:1$}", "", columns - width);
-    }
-    let (mut cut, mut used) = (String::new(), 0);
-    for letter in text.chars() {
-        let next = letter.width().unwrap_or(0);
-        if used + next > columns - 1 {
-            break;
-        }
-        cut.push(letter);
-        used += next;
-    }
-    format!("{cut}…{:1$}", "", columns - 1 - used)
-}
-
 #[cfg(test)]
 mod tests {
-    use unicode_width::UnicodeWidthStr;
-
-    use super::{fitted, shown};
+    use super::shown;
     use crate::cli::demo::report::{Compared, Pair};
 
     fn compared(id: &str, engine: f64, podium: f64) -> Compared {
@@ -216,15 +186,5 @@ mod tests {
         assert_eq!(ids(&queries), ["c", "e", "d", "a", "h"]);
         queries.truncate(6);
         assert_eq!(ids(&queries), ["c", "e", "d", "a", "f"], "none lost");
-    }
-
-    #[test]
-    fn texts_fill_their_columns_whatever_their_letters() {
-        for text in ["", "short", "exactly ten", "a text that is too long", "日本語の長い題名です", "日本語のaa題", "e\u{301}tude"]
-        {
-            assert_eq!(fitted(text, 11).width(), 11, "{text}");
-        }
-        assert_eq!(fitted("a text that is too long", 11), "a text tha…");
-        assert_eq!(fitted("日本語の長い題名です", 10), "日本語の… ");
     }
 }

@@ -32,7 +32,7 @@ total-timeout = "60s"
 /// A running gateway in front of an engine.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     /// The kind `test-observed` tells here what it does.
     pub(crate) observed: Observed,
 }
@@ -59,9 +59,8 @@ pub(crate) async fn start_with(engine: &FakeEngine, models_and_rules: &str, fami
 
 /// Starts a gateway in front of whatever engine listens there.
 pub(crate) async fn start_before(node: SocketAddr, models_and_rules: &str, families: Vec<Box<dyn Family>>) -> Gateway {
-    let text = format!(
-        "[listener]\naddress = '127.0.0.1:0'\n[admin]\naddress = '127.0.0.1:0'\n[upstream]\nnodes = ['http://{node}']\n{models_and_rules}"
-    );
+    let text =
+        format!("listener.address = '127.0.0.1:0'\nadmin.address = '127.0.0.1:0'\nupstream.nodes = ['http://{node}']\n{models_and_rules}");
     let more = fake_models::MORE_KINDS.map(|name| Kind { name, loads: false });
     let config = parse(Path::new("test.toml"), &text, &[KINDS, FAKE_KINDS, &more].concat()).unwrap_or_else(|problems| panic!("{problems}"));
     let usual = app::surroundings(&config, Environment::default(), Arc::new(Silent));

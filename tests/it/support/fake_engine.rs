@@ -8,10 +8,11 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
+use podium::es::allow_list::BODY;
 use serde_json::{Map, Value};
 
 use super::{
-    fake_hits,
+    fake_hits, fake_routes,
     fake_upstream::{Act, FakeUpstream, Seen},
     fake_wire,
 };
@@ -64,6 +65,8 @@ pub(crate) struct Asked {
     pub(crate) size: usize,
     pub(crate) body: Map<String, Value>,
     pub(crate) params: Vec<(String, String)>,
+    /// What a multi search says before it; empty otherwise.
+    pub(crate) header: Map<String, Value>,
 }
 
 /// A running engine.
@@ -122,16 +125,12 @@ impl FakeEngine {
 
 impl Asked {
     /// The search's page and settings; what is wrong with it otherwise.
-    fn read(seen: &Seen) -> Result<Self, String> {
-        let target = seen.line().split(' ').nth(1).unwrap();
-        let query = target.split_once('?').map_or("", |(_, query)| query);
-        let params: Vec<_> = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
-        let params: Vec<_> = params.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let bytes = fake_wire::body(seen);
+    pub(super) fn read(params: Vec<(String, String)>, bytes: &[u8]) -> Result<Self, String> {
         let body: Value =
-            if bytes.is_empty() { Map::new().into() } else { serde_json::from_slice(&bytes).map_err(|error| error.to_string())? };
+            if bytes.is_empty() { Map::new().into() } else { serde_json::from_slice(bytes).map_err(|error| error.to_string())? };
         let Value::Object(body) = body else { return Err("not an object".into()) };
-        if let Some(key) = body.keys().find(|key| !fake_hits::KNOWN_KEYS.contains(&key.as_str())) {
+        let knows = |key: &str| key == "search_after" || BODY.iter().any(|(known, _)| *known == key);
+        if let Some(key) = body.keys().find(|key| !knows(key)) {
             return Err(format!("unknown key [{key}]"));
         }
         let number = |key: &str, default: usize| {
@@ -140,7 +139,7 @@ impl Asked {
             written.unwrap_or(Some(default)).ok_or_else(|| format!("[{key}] is no number"))
         };
         let (from, size) = (number("from", 0)?, number("size", 10)?);
-        Ok(Self { from, size, body, params })
+        Ok(Self { from, size, body, params, header: Map::new() })
     }
 
     /// A parameter of the URL.
@@ -162,15 +161,26 @@ impl Mood {
         Self { product, order: (0..documents).collect(), score: descending, keeps_source: true, trouble: Arc::new(|_| None) }
     }
 
-    fn trouble_of(&self, asked: &Asked) -> Option<Trouble> {
+    pub(super) fn trouble_of(&self, asked: &Asked) -> Option<Trouble> {
         let refused = asked.asks_fields() && !self.keeps_source && self.product == Product::OpenSearch;
         (self.trouble)(asked).or(refused.then_some(Trouble::Status(400)))
     }
 }
 
+/// Returns the parameters of a request's URL.
+pub(super) fn params(seen: &Seen) -> Vec<(String, String)> {
+    let target = seen.line().split(' ').nth(1).unwrap();
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let params = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    params.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
 fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
     let wire = fake_wire::Wire { product: mood.product, seen };
     let path = seen.line().split([' ', '?']).nth(1).unwrap();
+    if let Some(acts) = fake_routes::answer(mood, number, &wire, path) {
+        return acts;
+    }
     if !path.trim_end_matches('/').ends_with("/_search") {
         return wire.answer(200, br#"{"acknowledged":true,"of":"something else"}"#);
     }
@@ -178,7 +188,7 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
         let reason = Value::from(reason);
         wire.answer(status, format!(r#"{{"error":{{"type":"fake","reason":{reason}}},"status":{status}}}"#).as_bytes())
     };
-    let asked = match Asked::read(seen) {
+    let asked = match Asked::read(params(seen), &fake_wire::body(seen)) {
         Ok(asked) if asked.from.saturating_add(asked.size) > 10_000 => return error(400, "Result window is too large"),
         Ok(asked) => asked,
         Err(reason) => return error(400, &reason),
@@ -187,19 +197,20 @@ fn answer(mood: &Mood, number: usize, seen: &Seen) -> Vec<Act> {
     match mood.trouble_of(&asked) {
         None => wire.answer(200, page.as_bytes()),
         Some(Trouble::Status(status)) => error(status, "as told"),
-        Some(Trouble::FailedShard) => {
-            let order = mood.order.iter().copied().filter(|document| document % 3 > 0).collect();
-            let fewer = Mood { order, trouble: Arc::clone(&mood.trouble), ..*mood };
-            let rest = fake_hits::page(&fewer, &asked, number)
-                .replace(r#""failed":0"#, r#""failed":1"#)
-                .replace(r#""failed" : 0"#, r#""failed" : 1"#);
-            wire.answer(200, rest.as_bytes())
-        }
+        Some(Trouble::FailedShard) => wire.answer(200, without_a_shard(mood, &asked, number).as_bytes()),
         Some(Trouble::Slow(time)) => [vec![Act::Pause(time)], wire.answer(200, page.as_bytes())].concat(),
         Some(Trouble::Cut) => wire.cut(page.as_bytes()),
         Some(Trouble::Text(text)) => wire.answer(200, text.as_bytes()),
         Some(Trouble::Bulk(bytes)) => wire.answer(200, format!(r#"{{"bulk":"{}",{}"#, "x".repeat(bytes), &page[1..]).as_bytes()),
     }
+}
+
+/// Returns an answer that lacks a third of the hits.
+pub(super) fn without_a_shard(mood: &Mood, asked: &Asked, number: usize) -> String {
+    let order = mood.order.iter().copied().filter(|document| document % 3 > 0).collect();
+    let fewer = Mood { order, trouble: Arc::clone(&mood.trouble), ..*mood };
+    let page = fake_hits::page(&fewer, asked, number);
+    page.replace(r#""failed":0"#, r#""failed":1"#).replace(r#""failed" : 0"#, r#""failed" : 1"#)
 }
 
 /// Undoes gzip.

@@ -6,30 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::fake_engine::{Asked, Mood, Product};
 
-/// What a search's body may hold.
-pub(crate) const KNOWN_KEYS: [&str; 20] = [
-    "_source",
-    "aggs",
-    "collapse",
-    "docvalue_fields",
-    "fields",
-    "from",
-    "highlight",
-    "min_score",
-    "post_filter",
-    "query",
-    "rescore",
-    "script_fields",
-    "search_after",
-    "size",
-    "sort",
-    "stored_fields",
-    "suggest",
-    "track_scores",
-    "track_total_hits",
-    "version",
-];
-
 /// The words of a document that set it apart: `red` every third, `hat` every fifth.
 pub(crate) fn title(document: usize) -> String {
     let red = if document.is_multiple_of(3) { " red" } else { "" };
@@ -69,7 +45,14 @@ pub(crate) fn page(mood: &Mood, asked: &Asked, number: usize) -> String {
     if asked.body.contains_key("suggest") {
         page.push_str(r#","suggest":{"s":[{"text":"sheo","offset":0,"length":4,"options":[]}]}"#);
     }
+    if asked.body.contains_key("profile") {
+        page.push_str(r#","profile":{"shards":[{"id":"[a][products][0]","searches":[{"hits":[],"rewrite_time":1.50}]}]}"#);
+    }
     page.push('}');
+    if let Some(id) = asked.body.get("pit").and_then(|pit| pit["id"].as_str()) {
+        // It goes on under another id.
+        page.insert_str(1, &format!(r#""pit_id":"{id}+","#));
+    }
     if asked.param("pretty").is_some() { pretty(&page) } else { page }
 }
 
@@ -87,6 +70,9 @@ fn hit(mood: &Mood, asked: &Asked, place: usize, document: usize) -> String {
     let fields = fields(mood, asked, document);
     if !fields.is_empty() {
         write!(hit, r#","fields":{{{}}}"#, fields.join(",")).unwrap();
+    }
+    if asked.param("explain") == Some("true") || asked.body.get("explain") == Some(&Value::Bool(true)) {
+        write!(hit, r#","_explanation":{{"value":{},"description":"weight(title:shoe)","details":[]}}"#, (mood.score)(place)).unwrap();
     }
     if asked.body.contains_key("highlight") {
         write!(hit, r#","highlight":{{"title":["<em>shoe</em> {document}"]}}"#).unwrap();
@@ -173,7 +159,7 @@ fn fields(mood: &Mood, asked: &Asked, document: usize) -> Vec<String> {
 }
 
 /// Prints JSON as both engines do when asked for `?pretty`.
-fn pretty(json: &str) -> String {
+pub(super) fn pretty(json: &str) -> String {
     let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
     let mut letters = json.chars().peekable();
     while let Some(letter) = letters.next() {

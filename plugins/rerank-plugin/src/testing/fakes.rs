@@ -10,7 +10,7 @@ use crate::{
 /// What a fake does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// The same score for all: the engine's order stays.
+    /// The same score for all: the engine's order stays. Looks at no text, so that it costs nothing.
     Identity,
     /// Each document of a search scores above the one before it: the window is turned round.
     Reverse,
@@ -36,6 +36,7 @@ pub struct Fake(pub Behaviour);
 
 struct FakePreparer {
     card: Card,
+    behaviour: Behaviour,
 }
 
 struct FakeScorer {
@@ -60,7 +61,7 @@ impl Fake {
         let fingerprint = Fingerprint(std::array::from_fn(|index| self.kind().as_bytes().get(index).copied().unwrap_or(0)));
         let card = Card::new(self.kind(), fingerprint, Scale::Logit, u32::MAX);
         let worker = FakeScorer { behaviour, queries: HashMap::new(), next: 0 };
-        Loaded::Local { preparer: Arc::new(FakePreparer { card }), workers: vec![Box::new(worker)] }
+        Loaded::Local { preparer: Arc::new(FakePreparer { card, behaviour }), workers: vec![Box::new(worker)] }
     }
 }
 
@@ -96,13 +97,19 @@ impl Preparer for FakePreparer {
     }
 
     fn query(&self, query: &Query) -> Result<PreparedQuery, Fault> {
-        let words = words(&query.parts);
+        let words = self.words(&query.parts);
         Ok(PreparedQuery::new(words.len() as u32, Words(words)))
     }
 
     fn document(&self, _query: &PreparedQuery, document: &Document) -> Result<Prepared, Fault> {
-        let words = words(&document.parts);
+        let words = self.words(&document.parts);
         Ok(Prepared::new(words.len().max(1) as u32, Words(words)))
+    }
+}
+
+impl FakePreparer {
+    fn words(&self, parts: &[Part]) -> Vec<String> {
+        if self.behaviour == Behaviour::Identity { Vec::new() } else { words(parts) }
     }
 }
 

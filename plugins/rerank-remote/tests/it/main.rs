@@ -1,0 +1,5 @@
+//! Remote models against a server that answers as it is told.
+
+mod bad;
+mod score;
+mod server;
