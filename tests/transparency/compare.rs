@@ -137,8 +137,8 @@ fn searches_of(product: Product, index: &Index, written: &[Written]) -> Vec<Sear
         let query = own.target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
         let (name, method, body) = (own.name.clone(), own.method.clone(), own.body.clone());
         let as_written = Search { product, name, method, target: format!("/{}/_search{query}", index.name), body };
-        let own = number.is_multiple_of(2).then(|| variations::variation(product, index, *number));
-        [as_written].into_iter().chain(own)
+        let ours = number.is_multiple_of(2).then(|| variations::variation(product, index, *number));
+        [as_written].into_iter().chain(ours)
     });
     both.collect()
 }
@@ -205,7 +205,7 @@ fn drop_type(definition: &mut Value, unknown: &str) -> bool {
         return true;
     }
     let inner: Vec<&mut Value> = definition.as_object_mut().into_iter().flat_map(Map::values_mut).collect();
-    inner.into_iter().fold(false, |found, value| drop_type(value, unknown) || found)
+    inner.into_iter().filter_map(|value| drop_type(value, unknown).then_some(())).count() > 0
 }
 
 fn rules(indices: &[Index]) -> String {
@@ -304,10 +304,10 @@ impl Search {
         fields.push(PRICE.into());
         body["fields"] = fields.into();
         let beside = Call::post(target, body.to_string()).send(engine).await.text();
-        let sources = |text: &str| -> Vec<Range<usize>> {
-            let root = raw::parse(text);
-            let hits = root.iter().flat_map(|root| root.at(text, &["hits", "hits"])).flat_map(raw::Node::items);
-            hits.filter_map(|hit| hit.get(text, "_source")).map(|source| source.span.clone()).collect()
+        let sources = |answer: &str| -> Vec<Range<usize>> {
+            let read = raw::parse(answer);
+            let hits = read.iter().flat_map(|root| root.at(answer, &["hits", "hits"])).flat_map(raw::Node::items);
+            hits.filter_map(|hit| hit.get(answer, "_source")).map(|source| source.span.clone()).collect()
         };
         let (own, other) = (sources(text), sources(&beside));
         assert_eq!(own.len(), other.len(), "{beside}");

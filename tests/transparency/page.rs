@@ -23,8 +23,8 @@ pub(crate) fn window_of(status: &str) -> Option<usize> {
     rest.split("; ").find_map(|part| part.strip_prefix("window=")).and_then(|window| window.parse().ok())
 }
 
-#[cfg(feature = "real-engines")]
 /// Whether Podium asks for more hits than the page has; where not, only the page's own are put in order.
+#[cfg(feature = "real-engines")]
 pub(crate) fn widens(target: &str, body: &Value) -> bool {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let in_url = ["explain=true", "search_pipeline=", "terminate_after="].iter().any(|own| query.contains(own));

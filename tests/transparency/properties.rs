@@ -250,8 +250,8 @@ async fn check(setup: &Setup, search: &Search) -> Result<String, TestCaseError> 
         None => compare(&direct, &through, &Promise::Untouched),
         Some(window) => {
             // What must not be widened is put in order page by page.
-            let order = (0..window).rev().chain(window..size).collect();
-            let alone = Reranked { wide: direct.text().unwrap_or_default(), from: 0, window, order: Some(order) };
+            let own_order = (0..window).rev().chain(window..size).collect();
+            let alone = Reranked { wide: direct.text().unwrap_or_default(), from: 0, window, order: Some(own_order) };
             let alone = compare(&direct, &through, &Promise::Reranked(alone));
             let end = window.max(from + size);
             let wide = call_of(&from_the_first(&search.target, end)).send(node).await.text();
