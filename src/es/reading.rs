@@ -56,6 +56,7 @@ pub fn choose<'n>(
     prefer_fields: bool,
 ) -> Result<Reading, NoReading> {
     let produced = Produced::read(params, body).ok_or(NoReading::NotPlain)?;
+    let completes = suggests_completions(body);
     if !prefer_fields && has_whole_source(params, body) {
         return Ok(Reading::Source);
     }
@@ -66,10 +67,21 @@ pub fn choose<'n>(
             return Err(NoReading::Conflict(Arc::clone(name)));
         }
         if !matches(&produced.as_mapped) && !added.contains(name) {
+            if completes {
+                return Err(NoReading::Conflict(Arc::clone(name)));
+            }
             added.push(Arc::clone(name));
         }
     }
     Ok(Reading::Fields { added })
+}
+
+/// Whether there is a completion suggester: its options are documents, and get the `fields` of the search as hits do (seen on OpenSearch 3.8.0).
+fn suggests_completions(body: &Object<'_>) -> bool {
+    let suggesters = body.get("suggest").and_then(|suggest| json::object(suggest.get()).ok());
+    suggesters.is_some_and(|own| {
+        own.entries().iter().any(|(_, suggester)| json::object(suggester.get()).is_ok_and(|settings| settings.get("completion").is_some()))
+    })
 }
 
 /// Whether every hit comes with all of its `_source`: nothing says otherwise, in URL or body. `stored_fields` leaves it out.
@@ -214,6 +226,7 @@ mod tests {
             r#"{"stored_fields":["title"]}"#,
             r#"{"stored_fields":"title"}"#,
             r#"{"_source":false,"collapse":{"field":"title"}}"#,
+            r#"{"_source":false,"suggest":{"text":"x","own":{"prefix":"x","completion":{"field":"other"}}}}"#,
         ] {
             assert_eq!(reading("", body, false), Err(NoReading::Conflict(Arc::from("title"))), "{body}");
         }

@@ -3,7 +3,7 @@
 //! Bytes are compared, not values. Not compared are the places that no two answers share (`took`, the ids of cursors) and, in a
 //! reranked answer, the order of the hits inside the window and the scores.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::{
     raw::{self, Kind, Node},
@@ -457,7 +457,7 @@ impl<'a> Json<'a> {
         raw::splice(self.text, self.passing())
     }
 
-    fn passing(&self) -> Vec<(std::ops::Range<usize>, String)> {
+    fn passing(&self) -> Vec<(Range<usize>, String)> {
         let entries = self.root.entries().iter().filter(|entry| PASSING.contains(&entry.name(self.text)));
         entries.filter(|entry| entry.value.kind == Kind::Leaf).map(|entry| (entry.value.span.clone(), "0".to_owned())).collect()
     }
@@ -484,13 +484,25 @@ impl<'a> Hit<'a> {
         let named = |key: &str| hit.get(json.text, key).map_or("", |value| value.text(json.text).trim_matches('"'));
         let score = hit.get(json.text, "_score");
         let start = hit.span.start;
-        let edits = score.into_iter().map(|score| (score.span.start - start..score.span.end - start, "0".to_owned())).collect();
+        let mut edits: Vec<(Range<usize>, String)> = score.into_iter().map(|score| (score.span.clone(), "0".to_owned())).collect();
+        if let Some((outer, own)) = hit.get(json.text, "_explanation").and_then(|outer| Some((outer, wrapped(json, outer, score?)?))) {
+            edits.push((outer.span.clone(), own.to_owned()));
+        }
+        let edits = edits.into_iter().map(|(span, new)| (span.start - start..span.end - start, new)).collect();
         Self {
             id: format!("{}/{}", named("_index"), named("_id")),
             score: score.map(|score| score.text(json.text)),
             unscored: raw::splice(hit.text(json.text), edits),
         }
     }
+}
+
+/// Returns the engine's own explanation out of Podium's, which must explain the hit's score.
+fn wrapped<'a>(json: &Json<'a>, outer: &Node, score: &Node) -> Option<&'a str> {
+    let is_ours = outer.get(json.text, "description")?.text(json.text).starts_with("\"reranked by model [");
+    let explains = outer.get(json.text, "value")?.text(json.text) == score.text(json.text);
+    let [own] = outer.get(json.text, "details")?.items() else { return None };
+    (is_ours && explains).then(|| own.text(json.text))
 }
 
 // === impl Difference ===

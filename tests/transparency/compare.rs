@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::Range, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    comparator::{Answer, Difference, Promise, Reranked, compare},
+    comparator::{Answer, Difference, Promise, Reranked, compare, compare_items},
     corpus::{self, Written, say},
     generated::{Index, Needs, PRICE, indices},
-    golden::{PageAsked, from_the_first, gateway, window_of},
+    golden::gateway,
+    page::{PageAsked, from_the_first, widens, window_of},
     raw,
     rig::engines::{Engine, Product, on},
     support::http::Call,
@@ -59,6 +60,9 @@ struct Tally {
     same: usize,
     /// Searches whose filtered `_source` Elasticsearch prints in another way beside `fields`: see the fact below.
     otherwise: usize,
+    /// Multi searches of two of the searches, and their items that were reranked.
+    bundles: usize,
+    reranked_items: usize,
     bytes: usize,
     /// How often Podium said what.
     said: BTreeMap<String, usize>,
@@ -108,8 +112,13 @@ async fn run(engine: &Engine, written: &[Written]) -> Tally {
         let own = Arc::clone(&searches);
         tokio::spawn(async move {
             let mut tally = Tally::default();
+            let mut before = None;
             for search in own.iter().skip(worker).step_by(SIDE_BY_SIDE) {
-                search.compare(addresses, &mut tally).await;
+                let Some(wide) = search.compare(addresses, &mut tally).await.filter(|_| search.may_be_bundled()) else { continue };
+                match before.take() {
+                    None => before = Some((search, wide)),
+                    Some(first) => compare_bundle([first, (search, wide)], addresses, &mut tally).await,
+                }
             }
             tally
         })
@@ -128,10 +137,38 @@ fn searches_of(product: Product, index: &Index, written: &[Written]) -> Vec<Sear
         let query = own.target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
         let (name, method, body) = (own.name.clone(), own.method.clone(), own.body.clone());
         let as_written = Search { product, name, method, target: format!("/{}/_search{query}", index.name), body };
-        let own = number.is_multiple_of(2).then(|| variations::variation(product, index, *number));
-        [as_written].into_iter().chain(own)
+        let ours = number.is_multiple_of(2).then(|| variations::variation(product, index, *number));
+        [as_written].into_iter().chain(ours)
     });
     both.collect()
+}
+
+/// Compares two searches as the items of one multi search.
+async fn compare_bundle(pair: [(&Search, Option<(Wide, String)>); 2], addresses: Addresses, tally: &mut Tally) {
+    let line = |search: &Search| format!("{{\"index\":\"{}\"}}\n{}\n", search.target.split('/').nth(1).unwrap_or_default(), search.body);
+    let lines = pair.iter().map(|(search, _)| line(search)).collect::<String>();
+    let call = Call::post("/_msearch", lines).with("content-type", "application/x-ndjson");
+    let direct = Answer::of(&call.send(addresses.engine).await);
+    let through = async |rules: &str| Answer::of(&call.clone().with("x-rules", rules).send(addresses.gateway).await);
+    let (none, same, reverse) = (through("none").await, through("same").await, through("reverse").await);
+    tally.bundles += 1;
+    tally.bytes += [&direct, &none, &same, &reverse].map(|answer| answer.body.len()).iter().sum::<usize>();
+    let (first, second) = (item(pair[0].1.as_ref()), item(pair[1].1.as_ref()));
+    tally.reranked_items += first.1 + second.1;
+    let untouched = [Promise::Untouched, Promise::Untouched];
+    for (what, answer, promises) in [("none", &none, &untouched), ("same", &same, &untouched), ("reverse", &reverse, &[first.0, second.0])]
+    {
+        let found = compare_items(&direct, answer, promises);
+        if !found.is_empty() {
+            let few: Vec<_> = found.iter().take(4).collect();
+            tally.failures.push(format!("multi search, {what}: {few:?} {} {}", line(pair[0].0), line(pair[1].0)));
+        }
+    }
+}
+
+/// Returns what is promised of an item that is reranked so alone, and how many items that makes.
+fn item(wide: Option<&(Wide, String)>) -> (Promise<'_>, usize) {
+    wide.map_or((Promise::Untouched, 0), |(own, status)| (Promise::Reranked(own.promise(status)), 1))
 }
 
 /// Makes an index anew.
@@ -168,7 +205,7 @@ fn drop_type(definition: &mut Value, unknown: &str) -> bool {
         return true;
     }
     let inner: Vec<&mut Value> = definition.as_object_mut().into_iter().flat_map(Map::values_mut).collect();
-    inner.into_iter().fold(false, |found, value| drop_type(value, unknown) || found)
+    inner.into_iter().filter_map(|value| drop_type(value, unknown).then_some(())).count() > 0
 }
 
 fn rules(indices: &[Index]) -> String {
@@ -185,16 +222,6 @@ fn rules(indices: &[Index]) -> String {
     )
 }
 
-/// Whether Podium asks for more hits than the page has; where not, only the page's own are put in order.
-fn widens(target: &str, body: &Value) -> bool {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    let in_url = ["explain=true", "search_pipeline=", "terminate_after="].iter().any(|own| query.contains(own));
-    let keys = ["explain", "profile", "terminate_after", "search_pipeline", "knn"];
-    let in_body =
-        keys.iter().any(|key| body.get(key).is_some_and(|value| *value != false)) || body["ext"]["generative_qa_parameters"].is_object();
-    !(in_url || in_body || body["collapse"].get("inner_hits").is_some() || body["query"].get("hybrid").is_some())
-}
-
 // === impl Search ===
 
 impl Search {
@@ -203,14 +230,15 @@ impl Search {
         call.by(self.method.parse().unwrap())
     }
 
-    async fn compare(&self, addresses: Addresses, tally: &mut Tally) {
+    /// Compares all its answers; returns how it was reranked, if it was, unless it is noise or refused.
+    async fn compare(&self, addresses: Addresses, tally: &mut Tally) -> Option<Option<(Wide, String)>> {
         let Addresses { engine, gateway } = addresses;
         let call = self.call(&self.target);
         let (direct, again) = (Answer::of(&call.send(engine).await), Answer::of(&call.send(engine).await));
         tally.searches += 1;
         if !compare(&direct, &again, &Promise::Untouched).is_empty() {
             tally.noise.push(self.name.clone());
-            return;
+            return None;
         }
         let through = async |rules: &str| Answer::of(&call.clone().with("x-rules", rules).send(gateway).await);
         let (none, same, reverse) = (through("none").await, through("same").await, through("reverse").await);
@@ -239,6 +267,12 @@ impl Search {
             200 => tally.few += 1,
             _ => tally.refused += 1,
         }
+        (direct.status == 200).then_some(wide.map(|own| (own, status)))
+    }
+
+    /// Whether it can be an item of a multi search as it is. What Elasticsearch prints in another way is compared alone.
+    fn may_be_bundled(&self) -> bool {
+        !self.target.contains('?') && self.body.starts_with('{') && !self.body.contains('\n') && !self.filters_source()
     }
 
     /// Returns the engine's answer to the whole search, when it was reranked.
@@ -270,10 +304,10 @@ impl Search {
         fields.push(PRICE.into());
         body["fields"] = fields.into();
         let beside = Call::post(target, body.to_string()).send(engine).await.text();
-        let sources = |text: &str| -> Vec<Range<usize>> {
-            let root = raw::parse(text);
-            let hits = root.iter().flat_map(|root| root.at(text, &["hits", "hits"])).flat_map(raw::Node::items);
-            hits.filter_map(|hit| hit.get(text, "_source")).map(|source| source.span.clone()).collect()
+        let sources = |answer: &str| -> Vec<Range<usize>> {
+            let read = raw::parse(answer);
+            let hits = read.iter().flat_map(|root| root.at(answer, &["hits", "hits"])).flat_map(raw::Node::items);
+            hits.filter_map(|hit| hit.get(answer, "_source")).map(|source| source.span.clone()).collect()
         };
         let (own, other) = (sources(text), sources(&beside));
         assert_eq!(own.len(), other.len(), "{beside}");
@@ -347,6 +381,8 @@ impl Tally {
         self.reranked += other.reranked;
         self.same += other.same;
         self.otherwise += other.otherwise;
+        self.bundles += other.bundles;
+        self.reranked_items += other.reranked_items;
         self.bytes += other.bytes;
         self.noise.extend(other.noise);
         self.failures.extend(other.failures);
@@ -356,11 +392,12 @@ impl Tally {
     }
 
     fn report(&self, product: &str) -> String {
-        let Self { searches, refused, few, untouched, reranked, same, otherwise, bytes, .. } = self;
+        let Self { searches, refused, few, untouched, reranked, same, otherwise, bundles, reranked_items, bytes, .. } = self;
         format!(
             "{product}: {searches} searches; noise, left out: {}; refused by the engine: {refused}, with fewer than {ENOUGH} hits: {few}, compared and not counted; \
              untouched: {untouched}; reranked: {reranked}; reranked into the same order: {same}; \
-             with a `_source` as Elasticsearch prints it beside `fields`: {otherwise}; {bytes} bytes; {} differ\n{:?}\nnoise: {:?}",
+             with a `_source` as Elasticsearch prints it beside `fields`: {otherwise}; \
+             multi searches of two: {bundles} with {reranked_items} reranked items; {bytes} bytes; {} differ\n{:?}\nnoise: {:?}",
             self.noise.len(),
             self.failures.len(),
             self.said,

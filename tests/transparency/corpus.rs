@@ -29,6 +29,7 @@ pub(crate) struct Pair {
     pub(crate) answer: String,
 }
 
+#[cfg(feature = "real-engines")]
 #[derive(Deserialize)]
 struct RequestLine {
     file: String,
@@ -81,6 +82,7 @@ fn rooted(path: &str) -> String {
 }
 
 /// The searches of the documentation.
+#[cfg(feature = "real-engines")]
 pub(crate) fn requests() -> Vec<Written> {
     let read = lines::<RequestLine>("search-responses/requests.jsonl").into_iter().enumerate();
     read.map(|(number, line)| {

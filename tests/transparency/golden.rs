@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use crate::{
     comparator::{Answer, Promise, Reranked, compare},
     corpus::{self, Pair, Written, say},
+    page::{PageAsked, from_the_first, window_of},
     support::{
         app,
         fake_engine::{FakeEngine, PRODUCTS},
@@ -16,7 +17,6 @@ use crate::{
         http::Call,
     },
 };
-pub(crate) use recorded::PageAsked;
 use recorded::Recorded;
 
 /// How many of the first hits Podium reranks here.
@@ -171,14 +171,6 @@ fn replay_of(pair: &Pair, number: usize, mode: Mode) -> Option<Replay> {
     }
 }
 
-/// Returns the target asking for so many hits from the first; the URL wins over the body.
-pub(crate) fn from_the_first(target: &str, size: usize) -> String {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("from=") && !pair.starts_with("size="));
-    let kept: String = kept.map(|pair| format!("{pair}&")).collect();
-    format!("{path}?{kept}from=0&size={size}")
-}
-
 /// Runs `job` for each number below `count` and adds up what comes of it.
 async fn side_by_side<F: Future<Output = Tally> + Send + 'static>(count: usize, job: impl Fn(usize) -> F + Send + Sync + 'static) -> Tally {
     let job = Arc::new(job);
@@ -247,12 +239,6 @@ impl Replay {
         }
         tally
     }
-}
-
-/// Returns how many hits were up for reranking, by `Rerank-Status`; none when the search was not reranked.
-pub(crate) fn window_of(status: &str) -> Option<usize> {
-    let rest = status.strip_prefix("reranked; ")?;
-    rest.split("; ").find_map(|part| part.strip_prefix("window=")).and_then(|window| window.parse().ok())
 }
 
 // === impl Tally ===

@@ -26,6 +26,8 @@ mod faults;
 mod generated;
 /// Recorded searches and answers, replayed without an engine.
 mod golden;
+/// Pages and windows.
+mod page;
 /// Searches that are made up, good and bad.
 mod properties;
 /// JSON as text.

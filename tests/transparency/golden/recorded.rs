@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::{
     corpus::Pair,
+    page::PageAsked,
     raw,
     support::{
         fake_engine::PRODUCTS,
@@ -16,13 +17,6 @@ use crate::{
 const MORE: usize = 60;
 /// How many of a hit's texts a rule names.
 const FIELDS: usize = 3;
-
-/// A page of hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PageAsked {
-    pub(crate) from: usize,
-    pub(crate) size: usize,
-}
 
 /// A recorded answer, and its hits one by one.
 pub(super) struct Recorded {
@@ -50,25 +44,6 @@ pub(super) fn answer(recordings: &[Recorded], seen: &Seen) -> Vec<Act> {
         None => recorded.pair.answer.clone(),
     };
     Wire { product: PRODUCTS[number % PRODUCTS.len()], seen, coding: None }.answer(200, text.as_bytes())
-}
-
-// === impl PageAsked ===
-
-impl PageAsked {
-    /// Reads URL and body; nothing where they are not plain.
-    pub(crate) fn read(target: &str, body: &[u8]) -> Option<Self> {
-        let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).ok()? };
-        let query = target.split_once('?').map_or("", |(_, query)| query);
-        let number = |key: &str, absent: usize| {
-            let in_url = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
-            match (in_url, body.get(key)) {
-                (Some(text), _) => text.parse().ok(),
-                (None, Some(value)) => value.as_u64().map(|number| number as usize),
-                (None, None) => Some(absent),
-            }
-        };
-        Some(Self { from: number("from", 0)?, size: number("size", 10)? })
-    }
 }
 
 // === impl Recorded ===
