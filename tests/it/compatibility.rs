@@ -9,7 +9,7 @@ use std::{
 /// The parts that rows may stand in.
 const PARTS: [&str; 6] = ["Routes", "Query text", "Body keys", "URL parameters", "Features", "Clients"];
 const TITLES: [&str; 4] = ["what", "Elasticsearch", "OpenSearch", "proved by"];
-const STATES: [&str; 6] = ["reranked", "page only", "forwarded:", "streams through", "its own error", "n/a"];
+const STATES: [&str; 7] = ["reranked", "page only", "forwarded:", "copied", "streams through", "its own error", "n/a"];
 const DOCUMENT: &str = "docs/compatibility.md";
 
 /// One row of the table.
