@@ -182,9 +182,7 @@ mod tests {
             Some(r#"{"size":3,"explain":true,"profile":true}"#)
         );
         assert_eq!(search(r#"{"id":"a"}"#, "{\n\"size\":\r\n3}").as_deref(), Some("{ \"size\":  3}"));
-        assert!(
-            Template::read(br#"{"id":"a"}"#).expect("a template").search(r#"{"pit":{"id":"a"}}"#).is_some_and(|search| search.is_err())
-        );
+        assert!(Template::read(br#"{"id":"a"}"#).expect("a template").search(r#"{"pit":{"id":"a"}}"#).is_some_and(|found| found.is_err()));
         for no_search in ["", "[]", r#"{"query": x }"#, r#"{"a":1,"a":2}"#, "{} {}"] {
             assert_eq!(search(r#"{"id":"a"}"#, no_search), None, "{no_search}");
         }

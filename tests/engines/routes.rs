@@ -173,9 +173,9 @@ fn searches_in_a_point_in_time_are_reranked_and_those_of_elsewhere_pass() {
             };
             let opened = |reply: Reply| reply.json()[key].as_str().expect("an id").to_owned();
             let (id, elsewhere) = (opened(gateway.call("POST", open, "")), opened(engine.call("POST", open, "")));
-            let search = |id: &str, from: usize, more: &Value| {
+            let search = |pit: &str, from: usize, more: &Value| {
                 let mut body = shoes(from, 10);
-                body["pit"] = json!({"id":id,"keep_alive":"1m"});
+                body["pit"] = json!({"id":pit,"keep_alive":"1m"});
                 body.as_object_mut().expect("a body").extend(more.as_object().expect("keys").clone());
                 body.to_string()
             };
@@ -200,8 +200,8 @@ fn searches_in_a_point_in_time_are_reranked_and_those_of_elsewhere_pass() {
                 (gateway.call("POST", "/_search", &after.to_string()), engine.call("POST", "/_search", &after.to_string()));
             assert_eq!((status_of(&reply), reply.status), ("skipped; reason=cursor", direct.status));
             let unknown = search(&elsewhere, 0, &json!({}));
-            let (reply, direct) = (gateway.call("POST", "/_search", &unknown), engine.call("POST", "/_search", &unknown));
-            assert_eq!((status_of(&reply), untimed(&reply)), ("skipped; reason=unknown-pit", untimed(&direct)));
+            let (passed, own) = (gateway.call("POST", "/_search", &unknown), engine.call("POST", "/_search", &unknown));
+            assert_eq!((status_of(&passed), untimed(&passed)), ("skipped; reason=unknown-pit", untimed(&own)));
             let (close, body) = match engine.product {
                 Product::Elasticsearch => ("/_pit", json!({"id":id})),
                 Product::OpenSearch => ("/_search/point_in_time", json!({"pit_id":[id, elsewhere]})),
@@ -233,8 +233,8 @@ fn template_searches_are_rendered_reranked_and_answered_in_their_shape() {
                         let reply = gateway.reranked(&target, &body);
                         assert_eq!(reply.ids(), turned[from..from + 10], "{body}");
                         let direct = engine.call("POST", &target, &body.to_string());
-                        let outside = |reply: &Reply| {
-                            let text = untimed(reply);
+                        let outside = |answer: &Reply| {
+                            let text = untimed(answer);
                             let hits = text.find("\"max_score\"").expect("hits");
                             (text[..hits].to_owned(), text.rsplit(']').next().expect("an end").to_owned())
                         };

@@ -326,9 +326,9 @@ fn models_that_run_elsewhere() {
     ]);
     let text = format!("{UPSTREAM}{}\ntoken = {{ env = 'KEY' }}\nmodel = 'x'\ntls = {{ verify = false }}", remote(right));
     let model = &read(&text).expect("right").models["n"];
-    let remote = model.remote.as_ref().expect("it runs elsewhere");
-    assert_eq!((remote.batch, remote.verify, remote.model.as_deref()), (64, false, Some("x")));
-    assert_eq!(remote.token, Some(config::Secret::Variable("KEY".to_owned())));
+    let far = model.remote.as_ref().expect("it runs elsewhere");
+    assert_eq!((far.batch, far.verify, far.model.as_deref()), (64, false, Some("x")));
+    assert_eq!(far.token, Some(config::Secret::Variable("KEY".to_owned())));
     assert!(!format!("{:?}", config::Secret::Literal("canary".to_owned())).contains("canary"));
 }
 

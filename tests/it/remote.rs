@@ -87,9 +87,9 @@ async fn the_api_answers_as_cohere_and_jina_do() {
     let places: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| result["index"].as_u64().unwrap()).collect();
     assert_eq!(places, [1, 2, 0], "best first: {answer}");
     let two = json!({ "query": "red shoe", "documents": documents, "top_n": 2, "return_documents": true });
-    let answer = read(&Call::post("/v2/rerank", two.to_string()).send(gateway.admin).await);
-    assert_eq!(answer["results"].as_array().unwrap().len(), 2, "the only model needs no name");
-    assert_eq!(answer["results"][1]["document"]["text"], "a red hat");
+    let best = read(&Call::post("/v2/rerank", two.to_string()).send(gateway.admin).await);
+    assert_eq!(best["results"].as_array().unwrap().len(), 2, "the only model needs no name");
+    assert_eq!(best["results"][1]["document"]["text"], "a red hat");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -191,7 +191,7 @@ async fn templates_of_a_multi_search_are_rendered_and_reranked() {
         let line = |body: &Value| format!("{header}\n{body}\n");
         let refused = format!("{{\"index\":\"products\",\"routing\":\"a\"}}\n{}\n", inline(""));
         let lines = line(&inline("")) + &line(&stored) + &refused + &line(&inline(r#","sort":["price"]"#));
-        let call = |lines: &str| Call::post("/_msearch/template", lines).with("content-type", "application/x-ndjson");
+        let call = |body: &str| Call::post("/_msearch/template", body).with("content-type", "application/x-ndjson");
         let before = engine.count();
         let reply = call(&lines).query("pretty").send(gateway.address).await;
         let told: Vec<&str> = reply.rerank_status().split(", ").map(|member| member.split("; window").next().unwrap()).collect();
@@ -213,15 +213,15 @@ async fn templates_of_a_multi_search_are_rendered_and_reranked() {
         };
         assert_eq!([seen(0), seen(1), seen(2)], [ids((40..50).rev()), ids((0..10).rev()), ids(0..10)]);
         assert!(whole["responses"].as_array().unwrap().iter().all(|item| item["status"] == 200));
-        for (lines, reasons) in [
+        for (sent, reasons) in [
             (line(&json!({"id":"unknown"})) + &line(&inline("")), "skipped; reason=no-query-text, skipped; reason=unsupported"),
             (format!("{{\"index\":\"other\"}}\n{stored}\n{}", line(&inline(""))), "skipped; reason=no-rule, skipped; reason=unsupported"),
             (line(&json!({})), "skipped; reason=unsupported"),
             (line(&inline("")).repeat(33), "skipped; reason=unsupported; count=33"),
         ] {
-            let passed = call(&lines).send(gateway.address).await;
-            assert_eq!(passed.rerank_status(), reasons, "{lines}");
-            assert_eq!(engine.bodies().last(), Some(&lines), "as it came");
+            let passed = call(&sent).send(gateway.address).await;
+            assert_eq!(passed.rerank_status(), reasons, "{sent}");
+            assert_eq!(engine.bodies().last(), Some(&sent), "as it came");
             assert_eq!(engine.node.seen().last().unwrap().line().split(' ').nth(1), Some("/_msearch/template"));
         }
     }

@@ -82,7 +82,7 @@ fn rendered_lines(body: &[u8]) -> Vec<u8> {
     let text = String::from_utf8(body.to_vec()).unwrap();
     let lines = text.split_inclusive('\n').enumerate();
     let rendered = lines.map(|(number, line)| match number % 2 {
-        1 => render(line.as_bytes()).map_or("{\"unrendered\":1}\n".to_owned(), |text| text + "\n"),
+        1 => render(line.as_bytes()).map_or("{\"unrendered\":1}\n".to_owned(), |rendered| rendered + "\n"),
         _ => line.to_owned(),
     });
     rendered.collect::<String>().into_bytes()
