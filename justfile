@@ -34,7 +34,7 @@ model:
 
 # Measures Cranfield through the gateway: relevance, time and bytes.
 cranfield:
-    cargo test --release --features real-engines,real-model --test engines -- cranfield
+    cargo test --release --features real-engines,real-model --test engines -- cranfield --test-threads 1 --nocapture
 
 # Keeps one real engine running until ctrl-c: `just engine opensearch 9200`.
 engine product port="9200":

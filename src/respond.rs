@@ -1,6 +1,6 @@
 //! What Podium itself says to a client: errors in the engines' shape, and how a search was reranked.
 //!
-//! **Invariant:** an answer made here never carries an engine's product header, and never a word of the request.
+//! **Invariant:** an answer made here never carries an engine's product header, and never a word of the request (but the rerank API's own refusals).
 
 use std::time::Duration;
 

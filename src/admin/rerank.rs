@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use rerank_plugin::{Deadline, Digest128, Part, Score};
 use serde::{Deserialize, Serialize};
+use tokio::task;
 
 use crate::{
     body::{Body, Collected, collect_patiently},
@@ -15,8 +16,13 @@ use crate::{
     respond,
 };
 
+/// Documents of one call: as many as the largest window.
+const MOST_DOCUMENTS: usize = 10_000;
 /// What one call may take, from its head to its scores.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// The scheme of a token; its case makes no difference (RFC 9110 §11.1).
+const BEARER: &str = "Bearer ";
 
 /// Answers calls of the rerank API.
 #[derive(Clone)]
@@ -94,8 +100,10 @@ impl RerankApi {
 
     fn knows(&self, headers: &HeaderMap) -> bool {
         let Some(token) = self.token else { return true };
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        shown.is_some_and(|shown| self.digester.start().piece(shown).finish() == token)
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(BEARER.len()));
+        shown.is_some_and(|(scheme, shown)| {
+            scheme.eq_ignore_ascii_case(BEARER.as_bytes()) && self.digester.start().piece(shown).finish() == token
+        })
     }
 
     async fn rank(&self, body: Body, deadline: Deadline) -> Result<Answer, Refusal> {
@@ -108,7 +116,12 @@ impl RerankApi {
             Ok(Collected::TooSlow(_)) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
             Err(_) => return Err(bad("the body broke off".to_owned())),
         };
-        let ask: Ask = serde_json::from_slice(&body).map_err(|error| bad(format!("the body is no call of this API: {error}")))?;
+        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&body)).await;
+        let read = read.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed".to_owned()))?;
+        let ask = read.map_err(|error| bad(format!("the body is no call of this API: {error}")))?;
+        if ask.documents.len() > MOST_DOCUMENTS {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("there are more than {MOST_DOCUMENTS} documents")));
+        }
         let model = self.model(ask.model)?;
         let texts: Vec<String> = ask.documents.into_iter().map(Text::into_string).collect();
         if let Some(empty) = texts.iter().position(|text| text.trim().is_empty()) {

@@ -58,7 +58,7 @@ impl Reason {
             ),
             Self::ClientOff => words("the client sent `Rerank: off`", "nothing: it is the client's wish"),
             Self::Timeout => words("`timeout` or `total-timeout` ended", "a smaller `window`, `max-tokens`; more `threads`"),
-            Self::QueueFull => words("`max-queue` documents wait already", "more capacity"),
+            Self::QueueFull => words("`max-queue` documents wait already, or a remote model's server has too much to do", "more capacity"),
             Self::ModelLoading => words("the model is not there yet", "wait; `/ready` on the admin port says when"),
             Self::ModelUnavailable => {
                 words("the model could not be loaded; it is tried again", "`podium check`; `/ready` on the admin port says why")

@@ -5,6 +5,7 @@ mod rig;
 #[path = "../it/support/tiny_model.rs"]
 mod tiny_model;
 
+mod cases;
 mod facts;
 mod features;
 mod filter_path;

@@ -105,6 +105,7 @@ async fn a_bad_call_is_told_what_is_wrong() {
         (json!({ "query": "a", "documents": ["b"], "model": "x" }), 404, "there is no model \\\"x\\\"; the models are: m"),
         (json!({ "query": "a", "documents": ["b"], "instruction": "x" }), 400, "takes no instruction"),
         (json!({ "query": "a", "documents": vec!["b"; 5000] }), 429, "too many documents waiting"),
+        (json!({ "query": "a", "documents": vec!["b"; 10_001] }), 413, "more than 10000 documents"),
     ] {
         let reply = ask(gateway.admin, &body).await;
         assert_eq!(reply.status, status, "{}", reply.text());
@@ -119,7 +120,9 @@ async fn a_token_guards_the_api_and_not_the_probes() {
     let engine = FakeEngine::start(Product::OpenSearch, 50).await;
     let far = app::start(&engine, &format!("admin.token = 'sesame'\n{}", overlap())).await;
     let call = || Call::post("/v1/rerank", r#"{"query":"a","documents":["b"]}"#);
-    for (shown, status) in [(None, 401), (Some("Bearer other"), 401), (Some("sesame"), 401), (Some("Bearer sesame"), 200)] {
+    for (shown, status) in
+        [(None, 401), (Some("Bearer other"), 401), (Some("sesame"), 401), (Some("bearer sesame"), 200), (Some("Bearer sesame"), 200)]
+    {
         let call = shown.map_or_else(call, |shown| call().with("authorization", shown));
         assert_eq!(call.send(far.admin).await.status, status, "{shown:?}");
     }

@@ -1,6 +1,6 @@
 //! One call to one endpoint, and what becomes of its answer.
 
-use std::time::Duration;
+use std::{error::Error, iter, time::Duration};
 
 use reqwest::{Client, Response, StatusCode, header::CONTENT_TYPE};
 
@@ -23,6 +23,9 @@ pub(crate) enum Failure {
     /// The server has too much to do.
     #[error("{0}")]
     Busy(String),
+    /// The server is there, and its model is not, or it has too much to do.
+    #[error("{0}")]
+    Away(String),
     /// Too many documents, or too many bytes, for one call.
     #[error("{0}")]
     TooLarge(String),
@@ -34,12 +37,13 @@ pub(crate) enum Failure {
     Late,
 }
 
-/// Sends `ask` to `endpoint` and returns the scores in the order of its documents.
+/// Sends `ask` to `endpoint` and returns the scores in the order of its documents. A refusal says what the server said where that may
+/// be told (`tell`): servers quote the texts that they refuse.
 pub(crate) async fn call(
     http: &Client,
     (protocol, endpoint): (Protocol, &Endpoint),
     ask: Ask<'_>,
-    budget: Duration,
+    (budget, tell): (Duration, bool),
 ) -> Result<Vec<f32>, Failure> {
     let body = protocol.body(&endpoint.address, ask);
     let exchange = async {
@@ -53,7 +57,7 @@ pub(crate) async fn call(
         let status = response.status();
         let answer = read(response, endpoint).await?;
         if !status.is_success() {
-            return Err(refusal(endpoint, status, &answer));
+            return Err(refusal((protocol, endpoint), status, tell.then_some(answer.as_slice())));
         }
         protocol.scores(&answer, ask.documents.len()).map_err(|error: NoScores| Failure::Endpoint(format!("{}: {error}", shown(endpoint))))
     };
@@ -72,19 +76,26 @@ async fn read(mut response: Response, endpoint: &Endpoint) -> Result<Vec<u8>, Fa
 }
 
 fn unreachable(endpoint: &Endpoint, error: reqwest::Error) -> Failure {
-    let mut reason = error.without_url().to_string();
+    let error = error.without_url();
+    let causes = iter::successors(Some(&error as &dyn Error), |cause| cause.source());
+    let mut reason = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     reason.truncate(reason.floor_char_boundary(MOST_SHOWN));
     Failure::Endpoint(format!("{} does not answer: {reason}", shown(endpoint)))
 }
 
-fn refusal(endpoint: &Endpoint, status: StatusCode, answer: &[u8]) -> Failure {
-    let said = String::from_utf8_lossy(&answer[..answer.len().min(MOST_SHOWN)]);
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let words = |remedy: &str| format!("{} answers {status}{remedy}: {said}", shown(endpoint));
+fn refusal((protocol, endpoint): (Protocol, &Endpoint), status: StatusCode, answer: Option<&[u8]>) -> Failure {
+    let said = answer.map_or_else(String::new, |answer| {
+        let said = String::from_utf8_lossy(&answer[..answer.len().min(MOST_SHOWN)]).into_owned();
+        format!(": {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
+    });
+    let words = |remedy: &str| format!("{} answers {status}{remedy}{said}", shown(endpoint));
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::Busy(words("")),
-        // Text Embeddings Inference says 413 or 422 to a batch over its limit.
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Failure::TooLarge(words("")),
+        StatusCode::TOO_MANY_REQUESTS => Failure::Busy(words("")),
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge(words("")),
+        // What Text Embeddings Inference says to a batch over its limit; elsewhere a call of another shape.
+        StatusCode::UNPROCESSABLE_ENTITY if protocol == Protocol::Tei => Failure::TooLarge(words("")),
+        StatusCode::SERVICE_UNAVAILABLE => Failure::Away(words("")),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::FAILED_DEPENDENCY | StatusCode::TOO_EARLY => Failure::Endpoint(words("")),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Refused(words(", check `token`")),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Failure::Refused(words(", check `endpoints`, `protocol` and `model`")),
         status if status.is_client_error() || status.is_redirection() => Failure::Refused(words("")),

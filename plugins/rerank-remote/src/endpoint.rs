@@ -27,6 +27,8 @@ pub(crate) struct Endpoint {
 #[derive(Debug, Default)]
 struct Health {
     failures: u32,
+    /// When the last failure was seen, and until when it rests for it.
+    failed: Option<Instant>,
     rests_until: Option<Instant>,
 }
 
@@ -50,9 +52,13 @@ impl Endpoint {
         *self.health() = Health::default();
     }
 
-    /// Notes that it failed; it rests.
-    pub(crate) fn failed(&self, now: Instant) {
+    /// Notes that a call that was begun then has failed; it rests. Calls that fail together count once.
+    pub(crate) fn failed(&self, begun: Instant, now: Instant) {
         let mut health = self.health();
+        if health.failed.is_some_and(|failed| begun <= failed) {
+            return;
+        }
+        health.failed = Some(now);
         let rest = REST.0.saturating_mul(1 << health.failures.min(16)).min(REST.1);
         health.failures += 1;
         health.rests_until = Some(now + rest);
@@ -120,12 +126,15 @@ mod tests {
         let start = Instant::now();
         let asked = |now: Instant| choose(&endpoints, &[], now).expect("one").endpoint.address.to_string();
         let only_second = |now: Instant| (0..32).all(|_| asked(now) == "http://node-1/");
-        endpoints[0].failed(start);
+        let fail =
+            |place: usize, begun: u64| endpoints[place].failed(start + Duration::from_nanos(begun), start + Duration::from_nanos(begun));
+        fail(0, 0);
+        fail(0, 0);
         assert!(only_second(start + Duration::from_millis(499)));
-        assert!(!only_second(start + Duration::from_millis(501)));
-        endpoints[0].failed(start);
+        assert!(!only_second(start + Duration::from_millis(501)), "calls that fail together count once");
+        fail(0, 1);
         assert!(only_second(start + Duration::from_millis(999)));
-        (0..40).for_each(|_| endpoints[0].failed(start));
+        (2..42).for_each(|begun| fail(0, begun));
         assert!(only_second(start + Duration::from_secs(29)) && !only_second(start + Duration::from_secs(31)));
         endpoints[0].worked();
         assert!(!only_second(start));
@@ -134,10 +143,11 @@ mod tests {
     #[test]
     fn when_all_rest_the_one_that_wakes_first_is_asked_and_none_twice() {
         let endpoints = endpoints(2);
-        let now = Instant::now();
-        endpoints[0].failed(now);
-        endpoints[0].failed(now);
-        endpoints[1].failed(now);
+        let start = Instant::now();
+        let now = start + Duration::from_millis(2);
+        endpoints[0].failed(start, start);
+        endpoints[0].failed(start + Duration::from_millis(1), start + Duration::from_millis(1));
+        endpoints[1].failed(start, start);
         let asked = |tried: &[usize]| choose(&endpoints, tried, now).map(|turn| turn.place);
         assert_eq!((asked(&[]), asked(&[1]), asked(&[1, 0])), (Some(1), Some(0), None));
     }

@@ -3,12 +3,11 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Client, ClientBuilder, Url, redirect::Policy};
-use rerank_plugin::{
-    Card, Deadline, Detection, Endpoints, Family, Fault, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Source,
-};
+use rerank_plugin::{Card, Deadline, Detection, Endpoints, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Source};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    call::Failure,
     endpoint::Endpoint,
     protocol::{Ask, PROTOCOLS, Protocol},
     scorer::RemoteModel,
@@ -16,6 +15,8 @@ use crate::{
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How long a connection is kept between calls: servers of Python often close theirs after 5 s.
+const IDLE: Duration = Duration::from_secs(4);
 /// How long the first answer may take: the server may load its model for it.
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
 /// Documents of a call to Text Embeddings Inference, unless its server was started with another limit.
@@ -68,7 +69,8 @@ fn model(protocol: Protocol, endpoints: &Endpoints, options: &LoadOptions) -> Re
     let mut card = Card::new("remote", fingerprint(endpoints, options), protocol.scale(), options.max_tokens.unwrap_or(u32::MAX));
     card.takes_instruction = protocol.takes_instruction();
     let http = client(protocol, endpoints)?;
-    Ok(RemoteModel { card, http, protocol, endpoints: asked, model: endpoints.model.clone(), max_tokens: options.max_tokens })
+    let (model, max_tokens) = (endpoints.model.clone(), options.max_tokens);
+    Ok(RemoteModel { card, http, protocol, endpoints: asked, model, max_tokens, tells: false })
 }
 
 fn client(protocol: Protocol, endpoints: &Endpoints) -> Result<Client, LoadError> {
@@ -77,7 +79,7 @@ fn client(protocol: Protocol, endpoints: &Endpoints) -> Result<Client, LoadError
     // One for the whole process; whoever comes first sets it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // A redirect would carry texts, and perhaps the token, to where nobody configured them to go.
-    let mut builder = Client::builder().default_headers(headers).connect_timeout(CONNECT).redirect(Policy::none());
+    let mut builder = Client::builder().default_headers(headers).connect_timeout(CONNECT).pool_idle_timeout(IDLE).redirect(Policy::none());
     builder = trust(builder, endpoints)?;
     builder.build().map_err(|error| unsupported(&format!("no client for the endpoints: {error}"), "check `tls`"))
 }
@@ -97,17 +99,22 @@ fn trust(mut builder: ClientBuilder, endpoints: &Endpoints) -> Result<ClientBuil
 fn first_answer(protocol: Protocol, endpoints: &Endpoints, options: &LoadOptions) -> Result<(), LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| unsupported(&format!("no runtime for the endpoints: {error}"), "check the system's limits"))?;
-    let model = model(protocol, endpoints, options)?;
+    // These texts are Podium's own.
+    let model = RemoteModel { tells: true, ..model(protocol, endpoints, options)? };
     let documents = ["a red running shoe".to_owned(), "a history of shipping".to_owned()];
     let ask =
         Ask { model: model.model.as_deref(), instruction: None, query: "red shoes", documents: &documents, max_tokens: model.max_tokens };
-    match runtime.block_on(model.ask(ask, Deadline::after(FIRST_ANSWER))) {
-        // Too much to do is no reason against a model.
-        Ok(_) | Err(Fault::Busy(_)) => Ok(()),
-        Err(Fault::Stopped) => Err(unsupported("no endpoint answers", "check that `endpoints` are right and running")),
-        Err(Fault::Model(said)) => Err(unsupported(&said, "Podium asks again in a while")),
-        Err(fault) => Err(unsupported(&fault.to_string(), "Podium asks again in a while")),
+    let mut last = String::new();
+    for endpoint in &model.endpoints {
+        match runtime.block_on(model.ask_one(endpoint, ask, Deadline::after(FIRST_ANSWER))) {
+            Ok(scores) if scores.iter().all(Option::is_some) => return Ok(()),
+            Ok(_) => last = format!("{} takes not even two short documents", endpoint.address),
+            // Too much to do is no reason against a model.
+            Err(Failure::Busy(_)) => return Ok(()),
+            Err(failure) => last = failure.to_string(),
+        }
     }
+    Err(unsupported(&last, "Podium asks again in a while"))
 }
 
 /// Servers do not say what they run: two models are the same where they are asked for in the same way.

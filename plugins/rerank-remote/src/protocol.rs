@@ -154,7 +154,7 @@ impl Protocol {
     pub(crate) fn body(self, address: &Url, ask: Ask<'_>) -> Value {
         let Ask { model, instruction, query, documents, max_tokens } = ask;
         let mut body = match self {
-            Self::Vllm if address.path().ends_with("/score") => json!({ "text_1": query, "text_2": documents }),
+            Self::Vllm if address.path().trim_end_matches('/').ends_with("/score") => json!({ "text_1": query, "text_2": documents }),
             Self::Tei => json!({ "query": query, "texts": documents, "raw_scores": true, "truncate": true }),
             Self::Elasticsearch => json!({ "query": query, "input": documents }),
             Self::OpenSearch => json!({ "query_text": query, "text_docs": documents }),
@@ -168,7 +168,8 @@ impl Protocol {
         match self {
             Self::Cohere => set("max_tokens_per_doc", max_tokens.map(Value::from)),
             Self::Jina => set("return_documents", Some(Value::from(false))),
-            Self::Vllm => set("truncate_prompt_tokens", max_tokens.map(Value::from)),
+            // -1: the model's own limit; without it, one long document is an error for all.
+            Self::Vllm => set("truncate_prompt_tokens", Some(max_tokens.map_or_else(|| Value::from(-1), Value::from))),
             Self::Podium => set("instruction", instruction.map(Value::from)),
             Self::Tei | Self::Elasticsearch | Self::OpenSearch => {}
         }
@@ -214,7 +215,8 @@ impl Protocol {
 }
 
 fn shape(error: serde_json::Error) -> NoScores {
-    NoScores::Shape(error.to_string())
+    // Its own words quote what stands there.
+    NoScores::Shape(format!("line {}, column {}", error.line(), error.column()))
 }
 
 fn by_index(list: Vec<Indexed>, expected: usize) -> Result<Vec<f32>, NoScores> {
@@ -256,6 +258,7 @@ mod tests {
             (Protocol::Jina, "http://a:1/", "http://a:1/v1/rerank"),
             (Protocol::Vllm, "http://a:1", "http://a:1/v1/rerank"),
             (Protocol::Vllm, "http://a:1/score", "http://a:1/score"),
+            (Protocol::Vllm, "http://a:1/score/", "http://a:1/score/"),
             (Protocol::Tei, "http://a:1/tei/", "http://a:1/tei/rerank"),
             (Protocol::Podium, "http://a:9281", "http://a:9281/v1/rerank"),
             (Protocol::Elasticsearch, "https://es:9200", "https://es:9200/_inference/rerank/my%20model"),

@@ -29,6 +29,8 @@ pub(crate) struct RemoteModel {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) model: Option<String>,
     pub(crate) max_tokens: Option<u32>,
+    /// Whether refusals say what the server said, which may be what it was sent.
+    pub(crate) tells: bool,
 }
 
 /// Documents that are asked for together: their places in the search, and their texts.
@@ -64,7 +66,8 @@ impl RemoteModel {
             match scores {
                 Ok(scores) => {
                     for (place, score) in places.into_iter().zip(scores) {
-                        results[place] = Score::new(score, self.scale()).map_err(Fault::from);
+                        let score = score.ok_or(Fault::Input("the server takes no document of this size".into()));
+                        results[place] = score.and_then(|score| Score::new(score, self.scale()).map_err(Fault::from));
                     }
                 }
                 Err(fault) => places.into_iter().for_each(|place| results[place] = Err(fault.clone())),
@@ -96,8 +99,9 @@ impl RemoteModel {
         batches
     }
 
-    /// Asks one endpoint after the other until one answers, none is left, or the time is up.
-    pub(crate) async fn ask(&self, ask: Ask<'_>, deadline: Deadline) -> Result<Vec<f32>, Fault> {
+    /// Asks one endpoint after the other until one answers, none is left, or the time is up. A document that the server takes in no
+    /// call has no score.
+    async fn ask(&self, ask: Ask<'_>, deadline: Deadline) -> Result<Vec<Option<f32>>, Fault> {
         let mut tried = Vec::new();
         let mut last = Failure::Late;
         while let Some(turn) = choose(&self.endpoints, &tried, Instant::now()) {
@@ -105,7 +109,7 @@ impl RemoteModel {
             if budget.is_zero() {
                 break;
             }
-            let endpoint = turn.endpoint;
+            let (endpoint, begun) = (turn.endpoint, Instant::now());
             match Box::pin(self.ask_one(endpoint, ask, deadline)).await {
                 Ok(scores) => {
                     endpoint.worked();
@@ -113,7 +117,7 @@ impl RemoteModel {
                 }
                 Err(failure @ Failure::Refused(_)) => return Err(Fault::Model(failure.to_string().into())),
                 Err(failure) => {
-                    endpoint.failed(Instant::now());
+                    endpoint.failed(begun, Instant::now());
                     last = failure;
                 }
             }
@@ -121,30 +125,33 @@ impl RemoteModel {
         }
         Err(match last {
             Failure::Late => Fault::Stopped,
-            Failure::Busy(said) => Fault::Busy(said.into()),
+            Failure::Busy(said) | Failure::Away(said) => Fault::Busy(said.into()),
             other => Fault::Model(other.to_string().into()),
         })
     }
 
     /// Asks `endpoint`, in halves where it does not take as much at once.
-    async fn ask_one(&self, endpoint: &Endpoint, ask: Ask<'_>, deadline: Deadline) -> Result<Vec<f32>, Failure> {
+    pub(crate) async fn ask_one(&self, endpoint: &Endpoint, ask: Ask<'_>, deadline: Deadline) -> Result<Vec<Option<f32>>, Failure> {
         let budget = deadline.left().saturating_sub(MARGIN);
         if budget.is_zero() {
             return Err(Failure::Late);
         }
-        match call(&self.http, (self.protocol, endpoint), ask, budget).await {
-            Err(Failure::TooLarge(said)) => {
+        match call(&self.http, (self.protocol, endpoint), ask, (budget, self.tells)).await {
+            Err(Failure::TooLarge(_)) => {
                 let half = ask.documents.len() / 2;
                 if half == 0 {
-                    return Err(Failure::Refused(said));
+                    return Ok(vec![None]);
                 }
                 let (head, tail) = ask.documents.split_at(half);
                 let mut scores = Box::pin(self.ask_one(endpoint, Ask { documents: head, ..ask }, deadline)).await?;
-                endpoint.batch.fetch_min(half, Ordering::Relaxed);
                 scores.extend(Box::pin(self.ask_one(endpoint, Ask { documents: tail, ..ask }, deadline)).await?);
+                // One document that is too large says nothing about how many may come together.
+                if scores.iter().all(Option::is_some) {
+                    endpoint.batch.fetch_min(half, Ordering::Relaxed);
+                }
                 Ok(scores)
             }
-            answered => answered,
+            answered => Ok(answered?.into_iter().map(Some).collect()),
         }
     }
 

@@ -23,19 +23,24 @@ fn every_bad_answer_is_named() {
         (Manner::Say(200, r#"{"results":[{"index":0,"relevance_score":NaN},{"index":1,"relevance_score":1}]}"#), "not JSON"),
         (Manner::Say(200, r#"{"results":[{"index":0,"relevance_score":1e39},{"index":1,"relevance_score":1}]}"#), "not a finite number"),
         (Manner::Say(200, "<!doctype html><title>Sign in</title>"), "not JSON"),
-        (Manner::Say(401, "who are you"), "check `token`: who are you"),
-        (Manner::Say(404, "no such model"), "check `endpoints`, `protocol` and `model`: no such model"),
+        (Manner::Say(401, "who are you"), "check `token`"),
+        (Manner::Say(404, "no such model"), "check `endpoints`, `protocol` and `model`"),
         (Manner::Say(400, "bad"), "400"),
         (Manner::Say(500, "oops"), "500"),
-        (Manner::Say(413, "too long"), "too long"),
+        (Manner::Say(424, "no device"), "424"),
         (Manner::Redirect, "307"),
     ] {
         match fault(manner) {
-            Fault::Model(said) => assert!(said.contains(words), "{manner:?}: {said}"),
+            Fault::Model(said) => {
+                assert!(said.contains(words), "{manner:?}: {said}");
+                let quoted = matches!(manner, Manner::Say(_, body) if said.contains(body));
+                assert!(!quoted, "what the server says may be what it was asked: {said}");
+            }
             other => panic!("{manner:?}: {other:?}"),
         }
     }
     assert!(matches!(fault(Manner::Say(429, "slow down")), Fault::Busy(_)), "too much to do is no fault of the model");
+    assert!(matches!(fault(Manner::Say(413, "too long")), Fault::Input(_)), "a document that is too large is this document's fault");
 }
 
 #[test]
