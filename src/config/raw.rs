@@ -26,6 +26,8 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
 const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
+/// What a number of a vector is kept in, and whether that is half of what it is computed in.
+const VECTORS: [(&str, bool); 2] = [("f32", false), ("f16", true)];
 
 /// One file.
 pub(super) struct RawFile<'f> {
@@ -125,6 +127,8 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
             control_tokens: table.read("control-tokens", word(&CONTROL_TOKENS)).or(ControlTokens::Escape),
+            dimensions: table.read("dimensions", whole(1..=65_536)).optional(),
+            half_vectors: table.read("vectors", word(&VECTORS)).or(false),
             sha256: table.read("sha256", sha256).optional(),
         }
     })
