@@ -71,6 +71,13 @@ fn they_conform() {
 }
 
 #[test]
+fn fingerprints_follow_the_options_that_change_scores() {
+    for name in ALL {
+        conformance::check_fingerprints(|set| try_load(&path(name), set).unwrap().0, 64);
+    }
+}
+
+#[test]
 fn tensors_may_stand_below_the_name_that_a_model_with_a_head_gives_the_body() {
     for (name, prefix, head, dimensions) in [
         ("xlmr-mean", "roberta.", "lm_head.bias", vec![63]),
