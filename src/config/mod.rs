@@ -157,6 +157,10 @@ pub struct Model {
     pub max_queue: usize,
     /// What becomes of the model's control tokens that stand in a text.
     pub control_tokens: ControlTokens,
+    /// How many numbers of a vector are kept, the first ones; `None`: all.
+    pub dimensions: Option<u32>,
+    /// Whether vectors are kept in f16.
+    pub half_vectors: bool,
     /// What the weights must hash to, in hexadecimal.
     pub sha256: Option<String>,
     /// Who answers for it, where it runs elsewhere.

@@ -30,6 +30,8 @@ const GIB: u64 = 1024 * MIB;
 const REMOTE: &str = "remote";
 const ADDRESS: &str = "must be an http or https address, such as \"http://127.0.0.1:9200\"";
 const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
+/// What a number of a vector is kept in, and whether that is half of what it is computed in.
+const VECTORS: [(&str, bool); 2] = [("f32", false), ("f16", true)];
 
 /// One file.
 pub(super) struct RawFile<'f> {
@@ -136,6 +138,8 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
             control_tokens: table.read("control-tokens", word(&CONTROL_TOKENS)).or(ControlTokens::Escape),
+            dimensions: table.read("dimensions", whole(1..=65_536)).optional(),
+            half_vectors: table.read("vectors", word(&VECTORS)).or(false),
             sha256: table.read("sha256", sha256).optional(),
             remote: None,
         })
@@ -155,6 +159,8 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         batch_tokens: 16_384,
         max_queue: usize::MAX,
         control_tokens: ControlTokens::Escape,
+        dimensions: None,
+        half_vectors: false,
         sha256: None,
         remote: Some(Remote::read(table)?),
     })

@@ -23,6 +23,8 @@ const MOST_QUERIES: usize = 10_000;
 const MOST_DEPTH: usize = 64;
 /// Bytes of text in one search; more are not looked into.
 pub const MOST_TEXT: usize = 64 * 1024;
+/// Bytes of a text's place: every text keeps its own, and clients name its steps.
+const MOST_POINTER: usize = 4 * 1024;
 /// Bytes of JSON read on all levels of one search together; more are not looked into.
 pub(super) const MOST_READ: usize = 64 * 1024 * 1024;
 
@@ -229,6 +231,9 @@ impl Survey {
 
     pub(super) fn within(&mut self, step: &str, walk: impl FnOnce(&mut Self)) {
         let length = self.at.len();
+        if length + step.len() > MOST_POINTER {
+            return self.mark(Flaw::Foreign);
+        }
         pointer::push(&mut self.at, step);
         walk(self);
         self.at.truncate(length);
@@ -255,7 +260,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use proptest::prelude::*;
 
-    use super::{Flaw, FoundText, KINDS, MOST_DEPTH, MOST_QUERIES, MOST_TEXT, Survey};
+    use super::{Flaw, FoundText, KINDS, MOST_DEPTH, MOST_POINTER, MOST_QUERIES, MOST_TEXT, Survey};
     use crate::es::{json::object, query_kinds::Kind};
 
     fn walked(body: &str, filters: bool) -> Survey {
@@ -460,6 +465,23 @@ mod tests {
         }
         assert_eq!(survey(r#"{"wrapper":{"query":{"match":{"a":"x"}}}}"#, false), Err(Flaw::Foreign));
         assert_eq!(survey(&wrap(&format!(r#"{{"match":{{"a":"{}"}}}}"#, "x".repeat(MOST_TEXT + 1))), false), Err(Flaw::Foreign));
+    }
+
+    #[test]
+    fn case_20_what_a_client_names_and_nests_costs_no_more_than_it_sends() {
+        let wrap = |query: &str| format!(r#"{{"wrapper":{{"query":"{}"}}}}"#, STANDARD.encode(query));
+        let groups = |levels: usize| {
+            let (open, close) = (r#"{"all_of":{"intervals":"#.repeat(levels), "}}".repeat(levels));
+            format!(r#"{{"intervals":{{"f":{open}{{"match":{{"query":"x"}}}}{close}}}}}"#)
+        };
+        assert_eq!(texts(&groups(8)), ["x"]);
+        for deep in [groups(20_000), wrap(&groups(20_000)), groups(MOST_DEPTH)] {
+            assert_eq!(survey(&deep, false), Err(Flaw::Foreign), "{deep:.80}");
+        }
+        let name = "n".repeat(MOST_POINTER);
+        assert_eq!(survey(&format!(r#"{{"match":{{"{name}":"x"}}}}"#), false), Err(Flaw::Foreign));
+        let numbers: Vec<String> = (0..200_000).map(|number| format!(r#""f{number}":1"#)).collect();
+        assert_eq!(texts(&format!(r#"{{"match":{{{}}}}}"#, numbers.join(","))), [""; 0]);
     }
 
     proptest! {

@@ -17,6 +17,7 @@ use super::{
     },
     query_syntax,
     query_text::{Flaw, FoundText, Survey},
+    request,
 };
 
 // === impl Survey ===
@@ -128,6 +129,7 @@ impl Survey {
     fn wrapped(&mut self, body: &Object<'_>, role: Role) {
         let encoded = body.get("query").and_then(json::string).unwrap_or_default();
         let decoded = STANDARD.decode(encoded.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = decoded.filter(|decoded| !request::is_nested_deeper(decoded.as_bytes(), request::MOST_NESTED));
         match decoded.as_deref().map(serde_json::from_str::<&RawValue>) {
             Some(Ok(query)) => self.within("query", |survey| survey.query(query, role)),
             _ => self.mark(Flaw::Foreign),
@@ -137,7 +139,7 @@ impl Survey {
     fn in_fields(&mut self, body: &Object<'_>, keys: &[&str], trust: Trust, role: Role) {
         for (field, value) in body.entries().iter().filter(|(field, _)| !BESIDE_FIELDS.contains(&field.as_ref())) {
             if json::kind(value) != Json::Object {
-                self.text(body, field, trust, role);
+                self.within(field, |survey| survey.keep(&json::string(value).unwrap_or_default(), trust, role));
                 continue;
             }
             let Some(options) = self.object(value) else { return };
@@ -159,17 +161,19 @@ impl Survey {
     }
 
     fn interval(&mut self, value: &RawValue, role: Role) {
-        let Some(rules) = self.object(value) else { return };
-        for (name, rule) in rules.entries() {
-            if let Some((_, key)) = INTERVALS.iter().find(|(own, _)| own == name) {
-                let Some(options) = self.object(rule) else { return };
-                self.within(name, |survey| survey.text(&options, key, Trust::Full, role));
-            } else if INTERVAL_GROUPS.contains(&name.as_ref()) {
-                let Some(group) = self.object(rule) else { return };
-                let Some(members) = group.get("intervals") else { return self.mark(Flaw::Foreign) };
-                self.each(members, |survey, member| survey.interval(member, role));
+        self.deeper(|survey| {
+            let Some(rules) = survey.object(value) else { return };
+            for (name, rule) in rules.entries() {
+                if let Some((_, key)) = INTERVALS.iter().find(|(own, _)| own == name) {
+                    let Some(options) = survey.object(rule) else { return };
+                    survey.within(name, |inner| inner.text(&options, key, Trust::Full, role));
+                } else if INTERVAL_GROUPS.contains(&name.as_ref()) {
+                    let Some(group) = survey.object(rule) else { return };
+                    let Some(members) = group.get("intervals") else { return survey.mark(Flaw::Foreign) };
+                    survey.each(members, |inner, member| inner.interval(member, role));
+                }
             }
-        }
+        });
     }
 
     /// Makes one text of those that `walk` finds.

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// How deep a body may be nested: well below what engines take, well above what people write.
-const MOST_NESTED: usize = 128;
+pub(super) const MOST_NESTED: usize = 128;
 /// `index.max_result_window` of an index that does not set it.
 pub const MAX_RESULT_WINDOW: usize = 10_000;
 /// A rescorer's `window_size` where it gives none.
@@ -155,7 +155,7 @@ pub fn count(value: &RawValue) -> Option<usize> {
     json::count(value).and_then(|number| usize::try_from(number).ok())
 }
 
-fn is_nested_deeper(json: &[u8], most: usize) -> bool {
+pub(super) fn is_nested_deeper(json: &[u8], most: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

@@ -129,8 +129,14 @@ pub fn reranker(retriever: &RawValue) -> Option<Reranker<'_>> {
         None => None,
         Some(number) => Some(number.get().parse::<f64>().ok().filter(|_| json::kind(number) == Kind::Number)?),
     };
+    // It speaks of one of several lists, and Podium ranks what they become together.
+    if min_score.is_some() && at.contains("/retrievers/") {
+        return None;
+    }
     let child = filtered(options.get("retriever")?, options.get("filter"))?;
-    let (field, text) = (text("field")?, text("inference_text")?);
+    // A pattern would ask for fields that nobody could take out again.
+    let is_one = |field: &Cow<'_, str>| !field.contains('*') && field.split('.').all(|part| !part.is_empty());
+    let (field, text) = (text("field").filter(is_one)?, text("inference_text")?);
     plain.then(|| Reranker { field, text, window, min_score, at, whole: whole.get(), child })
 }
 
@@ -354,6 +360,10 @@ mod tests {
         let inside = |inner: &str| format!(r#"{{"rrf":{{"retrievers":[{{"retriever":{inner},"weight":2}},{MATCH}]}}}}"#);
         assert_eq!(served(&inside(&reranking(MATCH, ""))), kept(10, None, format!(r#"{{"retriever":{}}}"#, inside(MATCH))));
         let pinned = |inner: &str| format!(r#"{{"pinned":{{"ids":["1"],"retriever":{inner}}}}}"#);
+        assert_eq!(served(&inside(&reranking(MATCH, r#","min_score":0.5"#))), None, "it speaks of one list of several");
+        for field in ["*", "t*", "a..b", ".a"] {
+            assert_eq!(served(&reranking(MATCH, "").replace(r#""t""#, &format!("\"{field}\""))), None, "{field}");
+        }
         assert_eq!(served(&pinned(&reranking(MATCH, ""))), kept(10, None, format!(r#"{{"retriever":{}}}"#, pinned(MATCH))));
     }
 

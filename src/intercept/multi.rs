@@ -29,7 +29,7 @@ use crate::{
         encoding::Coding,
         item::{Item, Planned, Ranked},
         plan,
-        render::Rendering,
+        render::{NotRendered, Rendering},
         search::{log, rebuild},
         serve::{Own, Served, serve},
         template::searched_path,
@@ -97,7 +97,12 @@ type Settled = (Option<String>, Outcome);
 const MOST_TEMPLATES: usize = 32;
 
 /// Nothing that may go out came of the widened items.
-struct Useless(Reason);
+enum Useless {
+    /// The client's own call is to be sent.
+    Refused(Reason),
+    /// The cluster has too much to do, or is gone: it is not asked once more.
+    Final(Box<Response<Body>>),
+}
 
 // === impl Multi ===
 
@@ -160,12 +165,19 @@ impl Multi {
         let rendered = if all_ruled && parts.len() <= MOST_TEMPLATES {
             join_all(sent.items.iter().zip(&parts).map(|(item, part)| self.rendered(asked, item, part))).await
         } else {
-            parts.iter().map(|part| Err(part.rule.as_ref().err().copied().unwrap_or(Reason::Unsupported))).collect()
+            parts.iter().map(|part| Err(part.rule.as_ref().err().copied().unwrap_or(Reason::Unsupported).into())).collect()
         };
         if rendered.iter().any(Result::is_err) {
-            let plans = rendered.into_iter().map(|rendered| Err(rendered.err().unwrap_or(Reason::Unsupported))).collect();
+            let (mut plans, mut answer) = (Vec::new(), None);
+            for failure in rendered.into_iter().map(Result::err) {
+                plans.push(Err(failure.as_ref().map_or(Reason::Unsupported, NotRendered::reason)));
+                answer = answer.or(failure.and_then(NotRendered::answer));
+            }
             let flight = Flight { asked, call: sent.clone(), sent, parts: &parts, plans };
-            return self.resend(&flight, Reason::Unsupported).await;
+            return match answer {
+                Some(answer) => self.finish(&flight, answer, Reason::UpstreamStatus),
+                None => self.resend(&flight, Reason::Unsupported).await,
+            };
         }
         let mut bodies = Vec::new();
         for ((body, params), part) in rendered.into_iter().flatten().zip(&mut parts) {
@@ -179,8 +191,8 @@ impl Multi {
     }
 
     /// Returns the search that one template becomes, and the template's parameters.
-    async fn rendered(&self, asked: &Asked, item: &msearch::Item<'_>, part: &Part) -> Result<(String, Option<String>), Reason> {
-        let template = Template::read(item.body)?;
+    async fn rendered(&self, asked: &Asked, item: &msearch::Item<'_>, part: &Part) -> Result<(String, Option<String>), NotRendered> {
+        let template = Template::read(item.body).map_err(Reason::from)?;
         let content_type = asked.text(header::CONTENT_TYPE).map(|declared| declared.to_ascii_lowercase().replacen("x-ndjson", "json", 1));
         let total = part.rule.as_ref().map_or(Duration::ZERO, |rule| rule.total_timeout);
         let left = total.saturating_sub(self.started.elapsed());
@@ -219,6 +231,12 @@ impl Multi {
 
     /// Plans each item that has a rule and a model; all answers together are to stay under the cap.
     fn plan(&self, asked: &Asked, call: &MultiSearch<'_>, parts: &[Part]) -> Vec<Result<Planned, Reason>> {
+        // Each item alone may be small.
+        let bytes = call.items.iter().map(|item| item.body.len()).sum();
+        compute(bytes, || self.plan_each(asked, call, parts)).unwrap_or_else(|| parts.iter().map(|_| Err(Reason::Internal)).collect())
+    }
+
+    fn plan_each(&self, asked: &Asked, call: &MultiSearch<'_>, parts: &[Part]) -> Vec<Result<Planned, Reason>> {
         let gateway = &self.intercept.gateway;
         let share = gateway.max_inspected_body / call.items.len().max(1);
         let plan = |(item, part): (&msearch::Item<'_>, &Part)| {
@@ -242,13 +260,16 @@ impl Multi {
         if wrong || flight.plans.iter().all(Result::is_err) || gateway.memory.is_call_refused(flight.name(gateway)) {
             return self.resend(&flight, if wrong { Reason::NotJson } else { Reason::RewriteRejected }).await;
         }
-        let Some(instead) = flight.widened(gateway) else { return self.resend(&flight, Reason::Internal).await };
+        let bytes = flight.call.items.iter().map(|item| item.body.len()).sum();
+        let Some(instead) = compute(bytes, || flight.widened(gateway)).flatten() else {
+            return self.resend(&flight, Reason::Internal).await;
+        };
         let sent = Instant::now();
         let response = match self.intercept.upstream.send(instead).await {
             Ok(response) => response,
             Err(error) => return self.finish(&flight, respond::upstream_error(&error), Reason::UpstreamStatus),
         };
-        let rewrites = flight.plans.iter().flatten().any(|planned| planned.plan.rewrites());
+        let rewrites = self.call.is_template || flight.plans.iter().flatten().any(|planned| planned.plan.rewrites());
         match answer::read(response, gateway.max_inspected_body, rewrites).await {
             Answer::Final(answer) => self.finish(&flight, answer, Reason::UpstreamStatus),
             Answer::Refused(reason) => self.refused(&flight, reason).await,
@@ -270,14 +291,18 @@ impl Multi {
         let Answered { head, coding, answer, engine } = answered;
         let started = Instant::now();
         let texts: Vec<&str> = answer.items().collect();
-        let read = || texts.iter().zip(&flight.plans).map(|(text, plan)| Element::read(text, plan)).collect::<Vec<_>>();
+        let read =
+            || texts.iter().zip(&flight.plans).map(|(text, plan)| Element::read(text, plan, self.call.is_template)).collect::<Vec<_>>();
         let Some(elements) = compute(texts.iter().map(|text| text.len()).sum(), read) else {
             return self.refused(flight, Reason::Internal).await;
         };
         let (ranked, again) = tokio::join!(self.rank(flight, &texts, &elements), self.ask_again(flight, &elements));
         let settled = match (ranked, again) {
             (Ok(ranked), Ok(again)) => ranked.into_iter().zip(again).zip(elements).map(settle).collect::<Vec<_>>(),
-            (Err(Useless(reason)), _) | (_, Err(Useless(reason))) => return self.refused(flight, reason).await,
+            (Err(Useless::Final(response)), _) | (_, Err(Useless::Final(response))) => {
+                return self.finish(flight, *response, Reason::UpstreamStatus);
+            }
+            (Err(Useless::Refused(reason)), _) | (_, Err(Useless::Refused(reason))) => return self.refused(flight, reason).await,
         };
         let (replaced, outcomes): (Vec<_>, Vec<_>) = settled.into_iter().unzip();
         match compute(texts.iter().map(|text| text.len()).sum(), || answer.with(replaced)) {
@@ -300,8 +325,8 @@ impl Multi {
             let budget = item.rule.timeout.min(item.rule.total_timeout.saturating_sub(elapsed));
             // No item has a `filter_path` of its own.
             let ranked = item.rank(planned, response, (texts[place].len(), Empty::Kept), Deadline::after(budget)).await;
-            let Ranked { page, outcome } = ranked.map_err(Useless)?;
-            let page = String::from_utf8(page).map_err(|_| Useless(Reason::Internal))?;
+            let Ranked { page, outcome } = ranked.map_err(Useless::Refused)?;
+            let page = String::from_utf8(page).map_err(|_| Useless::Refused(Reason::Internal))?;
             Ok(Some((Some(page), outcome)))
         };
         join_all((0..elements.len()).map(rank)).await.into_iter().collect()
@@ -317,13 +342,17 @@ impl Multi {
         let mut settled: Vec<Option<Settled>> = elements.iter().map(|_| None).collect();
         let Some((_, first)) = refused.first().copied() else { return Ok(settled) };
         let places: Vec<usize> = refused.iter().map(|(place, _)| *place).collect();
-        let instead = flight.instead(flight.sent.only(&places), Some(flight.asked.path())).ok_or(Useless(Reason::Internal))?;
-        let response = self.intercept.upstream.send(instead).await.map_err(|_| Useless(first))?;
-        let Answer::Hits { decoded, .. } = answer::read(response, self.intercept.gateway.max_inspected_body, true).await else {
-            return Err(Useless(first));
+        let instead = flight.instead(flight.sent.only(&places), Some(flight.asked.path())).ok_or(Useless::Refused(Reason::Internal))?;
+        let failed = |error| Useless::Final(Box::new(respond::upstream_error(&error)));
+        let response = self.intercept.upstream.send(instead).await.map_err(failed)?;
+        let decoded = match answer::read(response, self.intercept.gateway.max_inspected_body, true).await {
+            Answer::Hits { decoded, .. } => decoded,
+            Answer::Final(response) => return Err(Useless::Final(Box::new(response))),
+            Answer::Refused(_) => return Err(Useless::Refused(first)),
         };
         let texts = compute(decoded.len(), || MultiAnswer::parse(&decoded).ok().map(|answer| answer.items().map(str::to_owned).collect()));
-        let texts: Vec<String> = texts.flatten().filter(|texts: &Vec<String>| texts.len() == places.len()).ok_or(Useless(first))?;
+        let texts: Vec<String> =
+            texts.flatten().filter(|texts: &Vec<String>| texts.len() == places.len()).ok_or(Useless::Refused(first))?;
         for ((place, reason), text) in refused.into_iter().zip(texts) {
             if let Some((item, planned)) = flight.item(place, &self.intercept.gateway) {
                 item.pin_engine_order(planned, reason);
@@ -455,12 +484,13 @@ impl Flight<'_> {
 // === impl Element ===
 
 impl<'a> Element<'a> {
-    fn read(text: &'a str, plan: &Result<Planned, Reason>) -> Self {
+    /// Reads one answer; `was_template`: what the client wrote is another search than the one that was sent.
+    fn read(text: &'a str, plan: &Result<Planned, Reason>, was_template: bool) -> Self {
         let planned = match plan {
             Ok(planned) => planned,
             Err(reason) => return Self::Own(Outcome::Skipped(*reason)),
         };
-        let rewrites = planned.plan.rewrites();
+        let rewrites = was_template || planned.plan.rewrites();
         match msearch::status(text) {
             Some(200) => {}
             Some(400 | 500) if rewrites => return Self::Refused(Reason::RewriteRejected),

@@ -113,19 +113,25 @@ pub async fn open(intercept: &Intercept, index: &str, request: Request<Body>) ->
     }
 }
 
-/// Passes on the call that closes points in time, and forgets them.
+/// Passes on the call that closes points in time, and forgets them when the engine has closed them.
 pub async fn close(intercept: &Intercept, request: Request<Body>) -> Response<Body> {
     let points = &intercept.gateway.points;
     if request.uri().path().trim_end_matches('/').ends_with("/_all") {
-        points.known.invalidate_all();
-        return intercept.forward(request, None).await;
+        let response = intercept.forward(request, None).await;
+        if response.status() == StatusCode::OK {
+            points.known.invalidate_all();
+        }
+        return response;
     }
     let (head, body) = request.into_parts();
     match collect_capped(body, MOST_READ).await {
         Ok(Collected::Whole(whole)) => {
             let plain = Coding::of(&head.headers).and_then(|coding| coding.decode(&whole, MOST_READ).ok()).unwrap_or_default();
-            pit::closed(&plain).iter().for_each(|id| points.forget(id));
-            intercept.forward(Request::from_parts(head, body::full(whole)), None).await
+            let response = intercept.forward(Request::from_parts(head, body::full(whole)), None).await;
+            if response.status() == StatusCode::OK {
+                pit::closed(&plain).iter().for_each(|id| points.forget(id));
+            }
+            response
         }
         Ok(Collected::TooLarge(body) | Collected::TooSlow(body)) => intercept.forward(Request::from_parts(head, body), None).await,
         Err(_) => respond::request_body_broken(),

@@ -59,6 +59,13 @@ struct Flight<'a> {
     shape: Shape,
 }
 
+impl Flight<'_> {
+    /// Whether the search that is sent is another than the client's.
+    fn rewrites(&self) -> bool {
+        self.shape == Shape::Template || self.planned.plan.rewrites()
+    }
+}
+
 /// The engine's answer to a widened search.
 struct Answered<'a> {
     head: response::Parts,
@@ -126,7 +133,7 @@ impl Search {
             Ok(answered) => answered,
             Err(error) => return self.finish(respond::upstream_error(&error), &Outcome::Skipped(Reason::UpstreamStatus), None),
         };
-        match answer::read(answered, self.intercept.gateway.max_inspected_body, planned.plan.rewrites()).await {
+        match answer::read(answered, self.intercept.gateway.max_inspected_body, flight.rewrites()).await {
             Answer::Final(answer) => self.finish(answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
             Answer::Refused(reason) => self.refused(flight, reason).await,
             Answer::Hits { head, coding, decoded } => {
@@ -145,7 +152,7 @@ impl Search {
         let Flight { item, planned, shape, .. } = flight;
         let Answered { head, coding, response, bytes, engine } = answered;
         item.remember_size(planned, &response);
-        if response.failed_shards > 0 && planned.plan.rewrites() {
+        if response.failed_shards > 0 && flight.rewrites() {
             return self.refused(flight, Reason::RewriteRejected).await;
         }
         let started = Instant::now();
@@ -211,7 +218,8 @@ impl Search {
         self.finish(response, &Outcome::Skipped(reason), None)
     }
 
-    fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
+    /// Returns the answer, which says what became of the search.
+    pub fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
         log(&self.rule, outcome);
         if self.rule.headers {
             respond::set_status(response.headers_mut(), outcome, timing);

@@ -17,10 +17,10 @@ use crate::{
         compute::compute,
         item::Item,
         plan,
-        render::Rendering,
+        render::{NotRendered, Rendering},
         search::{Search, Shape},
     },
-    rerank::Reason,
+    rerank::{Outcome, Reason},
     respond,
 };
 
@@ -59,8 +59,9 @@ impl Template {
         let rendering = Rendering { asked, body: &asked.decoded, template: read, content_type: None, left };
         let body = match rendering.search(&self.intercept).await {
             Ok(body) => body,
-            Err(Reason::NoQueryText) => return self.page(search, asked, read, &path).await,
-            Err(reason) => return search.resend(asked, reason).await,
+            Err(NotRendered::Answer(answer)) => return search.finish(*answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
+            Err(NotRendered::Skipped(Reason::NoQueryText)) => return self.page(search, asked, read, &path).await,
+            Err(NotRendered::Skipped(reason)) => return search.resend(asked, reason).await,
         };
         let wish = plan::Search { path: &path, template_params: read.params, body: body.as_bytes(), ..asked.search() };
         let gateway = &self.intercept.gateway;

@@ -42,6 +42,14 @@ pub enum ModelError {
         /// What there is.
         known: String,
     },
+    /// The configuration says how vectors are to be, and there are none.
+    #[error("{key} is for kinds that make vectors (embedding), and this is a {kind}: take the key out")]
+    NoVectors {
+        /// What was asked for.
+        key: &'static str,
+        /// What the model is.
+        kind: &'static str,
+    },
     /// It is not said where the model is.
     #[error("source is missing: write a hub name such as \"sentence-transformers/all-MiniLM-L6-v2\", or a folder that begins with ./ or /")]
     NoSource,
@@ -115,6 +123,7 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
     let options = options(model, Arc::clone(store));
     if model.source.is_none() {
         let family = named.ok_or(ModelError::NoSource)?;
+        check_vectors(model, family)?;
         let endpoints = model.remote.as_ref().map_or_else(|| Ok(Endpoints::default()), endpoints)?;
         return Ok(family.load(&Source::Endpoints(endpoints), &options, progress)?);
     }
@@ -123,6 +132,7 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
         check_weights(&folder, expected)?;
     }
     let family = named.map_or_else(|| detect(families, &folder), Ok)?;
+    check_vectors(model, family)?;
     Ok(family.load(&Source::Folder(folder), &options, progress)?)
 }
 
@@ -139,12 +149,23 @@ fn endpoints(remote: &config::Remote) -> Result<Endpoints, ModelError> {
     Ok(endpoints)
 }
 
+/// Refuses keys that a family without vectors would ignore.
+fn check_vectors(model: &Model, family: &dyn Family) -> Result<(), ModelError> {
+    let asked = model.dimensions.map(|_| "dimensions").or(model.half_vectors.then_some("vectors"));
+    match asked.filter(|_| !family.makes_vectors()) {
+        Some(key) => Err(ModelError::NoVectors { key, kind: family.kind() }),
+        None => Ok(()),
+    }
+}
+
 fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
     let mut options = LoadOptions::new(store);
     options.threads = model.threads;
     options.max_tokens = model.max_tokens;
     options.batch_tokens = model.batch_tokens;
     options.control_tokens = model.control_tokens;
+    options.dimensions = model.dimensions;
+    options.half_vectors = model.half_vectors;
     options
 }
 
@@ -206,7 +227,7 @@ mod tests {
     use rerank_plugin::{ControlTokens, Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::{Downloads, Surroundings, families, load, options};
+    use super::{Downloads, Surroundings, check_vectors, families, load, options};
     use crate::{config::Model, rerank::Digester};
 
     fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
@@ -220,6 +241,8 @@ mod tests {
             batch_tokens: 16384,
             max_queue: 1,
             control_tokens: ControlTokens::Escape,
+            dimensions: None,
+            half_vectors: false,
             sha256: sha256.map(Into::into),
             remote: None,
         }
@@ -239,11 +262,33 @@ mod tests {
 
     #[test]
     fn what_is_configured_reaches_the_family() {
-        let set =
-            Model { threads: 3, max_tokens: Some(99), batch_tokens: 7, control_tokens: ControlTokens::Parse, ..model(None, None, None) };
+        let set = Model {
+            threads: 3,
+            max_tokens: Some(99),
+            batch_tokens: 7,
+            control_tokens: ControlTokens::Parse,
+            dimensions: Some(64),
+            half_vectors: true,
+            ..model(None, None, None)
+        };
         let options = options(&set, Arc::new(MapStore::default()));
         assert_eq!((options.threads, options.max_tokens, options.batch_tokens), (3, Some(99), 7));
         assert_eq!(options.control_tokens, ControlTokens::Parse);
+        assert_eq!((options.dimensions, options.half_vectors), (Some(64), true));
+    }
+
+    #[test]
+    fn what_is_said_of_vectors_is_for_kinds_that_make_them() {
+        let plain = model(None, None, None);
+        let cut = Model { dimensions: Some(64), ..plain.clone() };
+        let rounded = Model { half_vectors: true, ..plain.clone() };
+        for family in families() {
+            let told = [&cut, &rounded].map(|set| check_vectors(set, family.as_ref()).is_ok());
+            assert_eq!(told, [family.kind() == "embedding"; 2], "{}", family.kind());
+            assert!(check_vectors(&plain, family.as_ref()).is_ok());
+        }
+        let refused = check_vectors(&cut, &super::Qwen3).expect_err("a reranker has no vectors").to_string();
+        assert_eq!(refused, "dimensions is for kinds that make vectors (embedding), and this is a qwen3: take the key out");
     }
 
     #[test]
@@ -257,7 +302,7 @@ mod tests {
         assert!(refused(None, Some(&folder), None).contains("no kind of model knows its config.json"));
         assert!(refused(Some("embedding"), Some(&folder), None).contains("a whisper without modules.json is not an embedding model"));
         fs::write(folder.path().join("config.json"), r#"{ "model_type": "bert" }"#).unwrap();
-        assert!(refused(None, Some(&folder), None).contains("this version runs BERT with mean pooling"));
+        assert!(refused(None, Some(&folder), None).contains("modules.json and 1_Pooling/config.json are missing"));
 
         fs::write(folder.path().join("model.safetensors"), "abc").unwrap();
         let other = refused(None, Some(&folder), Some("00"));
@@ -266,6 +311,6 @@ mod tests {
             "{other}"
         );
         let right = refused(None, Some(&folder), Some("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
-        assert!(right.contains("BERT with mean pooling"), "{right}");
+        assert!(right.contains("modules.json and 1_Pooling/config.json are missing"), "{right}");
     }
 }

@@ -167,6 +167,8 @@ mod tests {
             batch_tokens: 1,
             max_queue: 1,
             control_tokens: ControlTokens::Escape,
+            dimensions: None,
+            half_vectors: false,
             sha256: None,
             remote: None,
         }

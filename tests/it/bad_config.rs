@@ -284,6 +284,8 @@ fn models() {
             "[models.n]\nsource = './n'\ncontrol-tokens = 'keep'",
             "p.toml:11: models.n.control-tokens = \"keep\": must be \"escape\" or \"parse\"",
         ),
+        ("[models.n]\nsource = './n'\nvectors = 'i8'", "p.toml:11: models.n.vectors = \"i8\": must be \"f32\" or \"f16\""),
+        ("[models.n]\nsource = './n'\ndimensions = 0", "p.toml:11: models.n.dimensions = 0: must be a whole number from 1 to 65536"),
         ("[models.n]\nsource = './n'\nsha256 = 'abc'", "p.toml:11: models.n.sha256 = \"abc\": must be 64 hexadecimal digits"),
         ("[models.'a b']\nsource = './n'", "p.toml:9: models.\"a b\" = {…}: a model's name is made of letters, digits, `-`, `_` and `.`"),
         ("[models]\nn = 'x'", "p.toml:10: models.n = \"x\": must be a table"),
@@ -335,13 +337,15 @@ fn models_that_run_elsewhere() {
 #[test]
 fn a_kind_that_loads_nothing_needs_no_source() {
     let text = format!(
-        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\ncontrol-tokens = 'parse'\nsha256 = '{}'",
+        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\ncontrol-tokens = 'parse'\ndimensions = 64\nvectors = 'f16'\nsha256 = '{}'",
         "aB".repeat(32)
     );
     let models = parse(Path::new("p.toml"), &text, &[KINDS, FAKE_KINDS].concat()).expect("right").models;
     assert_eq!((models["n"].kind.as_deref(), models["n"].source.as_deref()), (Some("fake-reverse"), None));
     assert_eq!((models["m"].kind.as_deref(), models["m"].source.as_deref()), (None, Some("pypi:m")));
     assert_eq!(models["m"].sha256, Some("ab".repeat(32)));
+    assert_eq!((models["n"].dimensions, models["m"].dimensions), (None, Some(64)));
+    assert_eq!((models["n"].half_vectors, models["m"].half_vectors), (false, true));
     assert_eq!((models["n"].control_tokens, models["m"].control_tokens), (ControlTokens::Escape, ControlTokens::Parse));
 }
 

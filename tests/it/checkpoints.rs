@@ -20,22 +20,24 @@ use crate::support::{
 };
 
 const QWEN3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/tied");
+const EMBEDDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-embedding/tests/fixtures/qwen3-last");
 const WINDOW: usize = 10;
 const INSTRUCTION: &str = "Given a query, retrieve red shoes that the capital of China relevant is";
 
-fn file(kind: &str, more: &str) -> String {
+fn file((source, more_of_model): (&str, &str), more: &str) -> String {
     format!(
-        "[models.m]\n{kind}source = '{QWEN3}'\n[[rules]]\nindex = ['products']\nmodel = 'm'\nfields = ['title']\nwindow = {WINDOW}\n\
+        "[models.m]\n{more_of_model}source = '{source}'\n[[rules]]\nindex = ['products']\nmodel = 'm'\nfields = ['title']\nwindow = {WINDOW}\n\
          timeout = '60s'\ntotal-timeout = '60s'\n{more}"
     )
 }
 
 /// Returns the first hits' ids with their scores as the model itself orders them, best first.
-fn expected(instruction: Option<&str>) -> Vec<(String, f32)> {
+fn expected((kind, folder): (&str, &str), set: fn(&mut LoadOptions), instruction: Option<&str>) -> Vec<(String, f32)> {
     let families = models::families();
-    let family = families.iter().find(|family| family.kind() == "qwen3").unwrap();
-    let source = Source::Folder(Folder::open(QWEN3).unwrap());
-    let loaded = family.load(&source, &LoadOptions::new(Arc::new(MapStore::default())), &Silent).unwrap();
+    let family = families.iter().find(|family| family.kind() == kind).unwrap();
+    let mut options = LoadOptions::new(Arc::new(MapStore::default()));
+    set(&mut options);
+    let loaded = family.load(&Source::Folder(Folder::open(folder).unwrap()), &options, &Silent).unwrap();
     let Loaded::Local { preparer, mut workers } = loaded else { panic!("it runs here") };
     let asked = preparer.query(&Query { instruction: instruction.map(Into::into), ..query("shoe") }).unwrap();
     let stop = Stop::default();
@@ -57,20 +59,38 @@ async fn page(gateway: &Gateway) -> Answer {
     Answer::of(&reply)
 }
 
+/// Compares what is served with what the model itself says, and returns the scores.
+async fn served(engine: &FakeEngine, file: &str, expected: &[(String, f32)]) -> Vec<Option<f64>> {
+    let gateway = app::start_with(engine, file, models::families()).await;
+    gateway.loaded().await;
+    let answer = page(&gateway).await;
+    assert_eq!(answer.ids(), expected.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
+    for (found, (id, score)) in answer.scores().iter().zip(expected) {
+        assert!((found.unwrap() - f64::from(*score)).abs() < 1e-5, "{id}: {found:?} {score}");
+    }
+    answer.scores()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_qwen3_reranker_is_served_by_its_source_alone() {
     let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
     let mut orders = Vec::new();
     for (kind, instruction) in [("", None), ("kind = 'qwen3'\n", Some(INSTRUCTION))] {
         let told = instruction.map_or_else(String::new, |instruction| format!("instruction = '{instruction}'"));
-        let gateway = app::start_with(&engine, &file(kind, &told), models::families()).await;
-        gateway.loaded().await;
-        let (answer, expected) = (page(&gateway).await, expected(instruction));
-        assert_eq!(answer.ids(), expected.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>());
-        for (found, (id, score)) in answer.scores().iter().zip(&expected) {
-            assert!((found.unwrap() - f64::from(*score)).abs() < 1e-5, "{id}: {found:?} {score}");
-        }
-        orders.push(answer.scores());
+        orders.push(served(&engine, &file((QWEN3, kind), &told), &expected(("qwen3", QWEN3), |_| {}, instruction)).await);
     }
     assert_ne!(orders[0], orders[1], "the rule's instruction is heard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedding_model_is_served_by_its_source_alone_with_an_instruction_and_fewer_dimensions() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
+    let replace = "fusion = { kind = 'replace' }";
+    let plain = served(&engine, &file((EMBEDDING, ""), replace), &expected(("embedding", EMBEDDING), |_| {}, None)).await;
+    let told = expected(("embedding", EMBEDDING), |_| {}, Some(INSTRUCTION));
+    let told = served(&engine, &file((EMBEDDING, ""), &format!("{replace}\ninstruction = '{INSTRUCTION}'")), &told).await;
+    let set: fn(&mut LoadOptions) = |options| (options.dimensions, options.half_vectors) = (Some(8), true);
+    let cut = expected(("embedding", EMBEDDING), set, None);
+    let cut = served(&engine, &file((EMBEDDING, "dimensions = 8\nvectors = 'f16'\n"), replace), &cut).await;
+    assert!(plain != told && plain != cut, "what is configured is heard");
 }

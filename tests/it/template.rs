@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use podium::models;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -29,6 +30,20 @@ fn ids(documents: impl IntoIterator<Item = usize>) -> Vec<String> {
 /// How many requests of each path came since `before`.
 fn paths(engine: &FakeEngine, before: usize) -> Vec<String> {
     engine.node.seen().split_off(before).iter().map(|seen| seen.line().split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_with_too_much_to_do_is_not_asked_twice() {
+    let busy = FakeUpstream::always("HTTP/1.1 429 Busy\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").await;
+    let gateway = app::start_before(busy.address, REVERSE, models::families()).await;
+    gateway.loaded().await;
+    let lines = format!("{{\"index\":\"products\"}}\n{}\n", inline(""));
+    let multi = Call::post("/_msearch/template", lines).with("content-type", "application/x-ndjson");
+    for (requests, call) in [template(&inline("")), multi].into_iter().enumerate() {
+        let reply = call.send(gateway.address).await;
+        assert_eq!((reply.status, reply.rerank_status()), (429, "skipped; reason=upstream-status"));
+        assert_eq!(busy.seen().len(), requests + 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,14 @@ impl Hidden {
         self.of_each_row(|run| run.narrow(1, 0, 1)?.squeeze(1))
     }
 
+    /// Returns the state of each row's last token.
+    ///
+    /// # Errors
+    /// Candle's, when the device fails.
+    pub fn lasts(&self) -> candle_core::Result<Tensor> {
+        self.of_each_row(|run| run.narrow(1, run.dim(1)? - 1, 1)?.squeeze(1))
+    }
+
     /// Returns the mean of each row's states.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub struct Tokens {
     before: Vec<u32>,
     after: Vec<u32>,
     longest_added: usize,
+    escapes: bool,
     hides: bool,
 }
 
@@ -49,11 +50,12 @@ impl Tokens {
         let mut tokenizer = Tokenizer::from_bytes(folder.read(FILE)?).map_err(malformed)?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(malformed)?;
-        let hides = control_tokens == ControlTokens::Escape && escape(&mut tokenizer, folder)?;
+        let escapes = control_tokens == ControlTokens::Escape;
+        let hides = escapes && escape(&mut tokenizer, folder)?;
         let added = tokenizer.get_added_tokens_decoder();
         let longest_added = added.values().map(|token| token.content.len()).max().unwrap_or_default();
         let (before, after) = frame(&tokenizer.encode("a", true).map_err(malformed)?);
-        Ok(Self { tokenizer, before, after, longest_added, hides })
+        Ok(Self { tokenizer, before, after, longest_added, escapes, hides })
     }
 
     /// Takes the added tokens out of the tokenizer, so that none is found in a text, whether the file calls it special or not.
@@ -74,14 +76,34 @@ impl Tokens {
         self.tokenizer.token_to_id(token)
     }
 
+    /// Returns the control token that stands in a text, if one does.
+    pub fn control_token_in(&self, text: &str) -> Option<String> {
+        let added = self.tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content);
+        added.filter(|content| !content.trim().is_empty() && text.contains(content)).min()
+    }
+
     /// One more than the largest token.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest as usize + 1)
     }
 
+    /// One more than the largest token that a row can hold: what is escaped is in no text, and checkpoints may leave out its
+    /// row of the embeddings.
+    pub fn reach(&self) -> usize {
+        let added = self.tokenizer.get_added_tokens_decoder().into_iter();
+        let found = added.filter(|(_, token)| !self.escapes || token.content.trim().is_empty()).map(|(id, _)| id);
+        let all = self.tokenizer.get_vocab(false).into_values().chain(found).chain(self.before.iter().chain(&self.after).copied());
+        all.max().map_or(0, |largest| largest as usize + 1)
+    }
+
     /// How many tokens the model wants around every text, such as `[CLS]` and `[SEP]`.
     pub fn frame(&self) -> usize {
         self.before.len() + self.after.len()
+    }
+
+    /// Returns the tokens that the model wants before and behind every text.
+    pub fn sides(&self) -> (&[u32], &[u32]) {
+        (&self.before, &self.after)
     }
 
     /// Puts the tokens that the model wants around a text.
@@ -236,7 +258,7 @@ mod tests {
         assert_eq!(tokens.first("a a a a a a aa", 99).unwrap(), [6, 6, 6, 6, 6, 6, 6, 7]);
         assert_eq!(tokens.first("a", 99).unwrap(), [6]);
         assert_eq!(tokens.framed(&[6]), [2, 6, 3]);
-        assert_eq!((tokens.frame(), tokens.vocabulary()), (2, 13));
+        assert_eq!((tokens.frame(), tokens.vocabulary(), tokens.reach()), (2, 13, 13));
     }
 
     #[test]
@@ -250,6 +272,26 @@ mod tests {
         let tokens = tokens(ControlTokens::Parse);
         assert_eq!((tokens.id("[SEP]"), tokens.id("é"), tokens.id("missing")), (Some(3), Some(11), None));
         assert_eq!(tokens.without_added().unwrap().first("a[SEP]", 99).unwrap(), [6, 4, 8, 9, 10, 5]);
+    }
+
+    #[test]
+    fn what_is_escaped_is_out_of_reach() {
+        let folder = tempfile::tempdir().unwrap();
+        let added = |id: u32, content: &str| {
+            format!(
+                r#"{{ "id": {id}, "content": "{content}", "special": false, "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false }},"#
+            )
+        };
+        for (blank, escaped, parsed) in [(None, 13, 14), (Some("   "), 14, 15)] {
+            let blank = blank.map_or_else(String::new, |blank| added(13, blank));
+            let more = format!("\"added_tokens\": [{blank}{}", added(if blank.is_empty() { 13 } else { 14 }, "[TOOL]"));
+            fs::write(folder.path().join("tokenizer.json"), BERT.replace("\"added_tokens\": [", &more)).unwrap();
+            let read = |control| Tokens::read(&Folder::open(folder.path()).unwrap(), control).unwrap();
+            assert_eq!((read(ControlTokens::Escape).reach(), read(ControlTokens::Parse).reach()), (escaped, parsed));
+            assert_eq!(read(ControlTokens::Escape).control_token_in("a [TOOL]").as_deref(), Some("[TOOL]"));
+            assert_eq!(read(ControlTokens::Escape).control_token_in("a [ TOOL ]"), None);
+        }
     }
 
     proptest! {

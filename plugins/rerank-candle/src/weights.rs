@@ -78,6 +78,12 @@ impl Weights {
         tensor.to_dtype(dtype).map_err(|error| self.malformed(error.to_string()))
     }
 
+    /// Puts `prefix` before the names of all tensors that are left, for checkpoints that leave it out.
+    pub fn prefix(&mut self, prefix: &str) {
+        let tensors = std::mem::take(&mut self.tensors);
+        self.tensors = tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
+    }
+
     /// Returns whether there is a tensor of that name, not taken yet.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)

@@ -1,20 +1,33 @@
 //! Finds out from a checkpoint's JSON files whether it is an embedding model, and whether it is one that runs right here.
 
-use rerank_candle::BertShape;
+use rerank_candle::{BertShape, DecoderShape, ModernBertShape};
 use rerank_plugin::{Folder, LoadError};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
-const CONFIG: &str = "config.json";
-const MODULES: &str = "modules.json";
-const PROMPTS: &str = "config_sentence_transformers.json";
-const REMEDY: &str = "this version runs BERT with mean pooling, such as sentence-transformers/all-MiniLM-L6-v2";
+use crate::{
+    modules::{self, MODULES, Modules, Pooling},
+    prompts::{self, Prompts},
+};
+
+pub(crate) const CONFIG: &str = "config.json";
+const REMEDY: &str = "this version runs BERT, XLM-RoBERTa and ModernBERT with mean, CLS or last-token pooling, such as \
+                      sentence-transformers/all-MiniLM-L6-v2, and Qwen3 with last-token pooling, such as Qwen/Qwen3-Embedding-0.6B";
 
 /// An embedding model that runs right here.
 pub(crate) struct Checkpoint {
-    pub(crate) shape: BertShape,
-    /// `config.json` and the pooling's, as they are in the folder.
+    pub(crate) body: Body,
+    pub(crate) modules: Modules,
+    pub(crate) prompts: Prompts,
+    /// `config.json` as it is in the folder.
     pub(crate) config: Vec<u8>,
-    pub(crate) pooling: Vec<u8>,
+}
+
+/// What turns tokens into states.
+pub(crate) enum Body {
+    Bert(BertShape),
+    XlmRoberta(BertShape),
+    ModernBert(ModernBertShape),
+    Qwen3(DecoderShape),
 }
 
 /// Why a checkpoint is not a [`Checkpoint`].
@@ -30,36 +43,7 @@ struct Architecture {
     model_type: String,
     #[serde(default)]
     architectures: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Module {
-    path: String,
-    r#type: String,
-}
-
-/// Older files have a switch for each way, newer ones name it.
-#[derive(Deserialize)]
-struct Pooling {
-    pooling_mode: Option<String>,
-    #[serde(default)]
-    pooling_mode_cls_token: bool,
-    #[serde(default)]
-    pooling_mode_mean_tokens: bool,
-    #[serde(default)]
-    pooling_mode_max_tokens: bool,
-    #[serde(default)]
-    pooling_mode_mean_sqrt_len_tokens: bool,
-    #[serde(default)]
-    pooling_mode_weightedmean_tokens: bool,
-    #[serde(default)]
-    pooling_mode_lasttoken: bool,
-}
-
-#[derive(Deserialize)]
-struct Prompts {
-    #[serde(default)]
-    prompts: std::collections::BTreeMap<String, String>,
+    auto_map: Option<IgnoredAny>,
 }
 
 /// Returns what the folder holds.
@@ -72,71 +56,80 @@ pub(crate) fn inspect(folder: &Folder) -> Result<Checkpoint, Mismatch> {
     if let Some(name) = architecture.architectures.iter().find(|name| name.ends_with("ForSequenceClassification")) {
         return Err(Mismatch::Other(unsupported(format!("{name} is a classifier, not an embedding model"))));
     }
-    if !folder.has(MODULES) && kind != "bert" {
+    let encoder = ["bert", "xlm-roberta", "modernbert"].contains(&kind);
+    let pools = folder.has(MODULES) && modules::pools(folder).map_err(Mismatch::Refused)?;
+    if !encoder && !folder.has(MODULES) {
         return Err(Mismatch::Other(unsupported(format!("a {kind} without {MODULES} is not an embedding model"))));
     }
-    if kind != "bert" {
-        return Err(refused(format!("the model is a {kind}")));
+    if kind == "qwen3" && !pools {
+        return Err(Mismatch::Other(unsupported(format!("a {kind} without a Pooling in {MODULES} is not an embedding model"))));
     }
-    let pooling = pooling(folder)?;
-    if has_prompts(folder)? {
-        return Err(refused(format!("{PROMPTS} asks for prompts before texts")));
-    }
-    let shape = BertShape::read(folder).map_err(Mismatch::Refused)?;
-    Ok(Checkpoint { shape, config: folder.read(CONFIG).map_err(Mismatch::Refused)?, pooling })
+    checked(folder, &architecture).map_err(Mismatch::Refused)
 }
 
-/// Returns the pooling's file, after making sure that it says mean and that nothing but a normalisation follows.
-fn pooling(folder: &Folder) -> Result<Vec<u8>, Mismatch> {
-    if !folder.has(MODULES) {
-        return Err(refused(format!("{MODULES} and 1_Pooling/config.json are missing, which say how the vectors are pooled")));
+fn checked(folder: &Folder, architecture: &Architecture) -> Result<Checkpoint, LoadError> {
+    if architecture.auto_map.is_some() {
+        return Err(unsupported(format!("{CONFIG} asks for code of its own (auto_map)")));
     }
-    let modules: Vec<Module> = folder.json(MODULES).map_err(Mismatch::Refused)?;
-    let mut path = None;
-    for module in &modules {
-        match module.r#type.rsplit('.').next() {
-            Some("Transformer") if module.path.is_empty() => {}
-            Some("Normalize") => {}
-            Some("Pooling") => path = Some(format!("{}/{CONFIG}", module.path)),
-            _ => return Err(refused(format!("{MODULES} has a {} in {:?}", module.r#type, module.path))),
-        }
-    }
-    let path = path.ok_or_else(|| refused(format!("{MODULES} has no Pooling")))?;
-    let pooling: Pooling = folder.json(&path).map_err(Mismatch::Refused)?;
-    if !pooling.is_mean() {
-        return Err(refused(format!("{path} pools otherwise than by the mean of all tokens")));
-    }
-    folder.read(&path).map_err(Mismatch::Refused)
+    let known = match architecture.model_type.as_str() {
+        "bert" | "xlm-roberta" | "modernbert" | "qwen3" => architecture.model_type.as_str(),
+        other => return Err(unsupported(format!("the model is a {other}"))),
+    };
+    let modules = modules::read(folder)?;
+    let body = match known {
+        "bert" => Body::Bert(BertShape::read(folder)?),
+        "xlm-roberta" => Body::XlmRoberta(BertShape::read(folder)?),
+        "modernbert" => Body::ModernBert(ModernBertShape::read(folder)?),
+        _ => Body::Qwen3(qwen3(folder, architecture, &modules)?),
+    };
+    let prompts = prompts::read(folder, &modules)?;
+    Ok(Checkpoint { body, modules, prompts, config: folder.read(CONFIG)? })
 }
 
-fn has_prompts(folder: &Folder) -> Result<bool, Mismatch> {
-    if !folder.has(PROMPTS) {
-        return Ok(false);
+/// A decoder's first tokens know nothing of the text, so that only the last one's state stands for it.
+fn qwen3(folder: &Folder, architecture: &Architecture, modules: &Modules) -> Result<DecoderShape, LoadError> {
+    let names = &architecture.architectures;
+    if !matches!(names.as_slice(), [name] if name == "Qwen3ForCausalLM" || name == "Qwen3Model") {
+        return Err(unsupported(format!("{CONFIG} names the architectures {names:?}")));
     }
-    let Prompts { prompts } = folder.json(PROMPTS).map_err(Mismatch::Refused)?;
-    Ok(prompts.values().any(|prompt| !prompt.is_empty()))
-}
-
-// === impl Pooling ===
-
-impl Pooling {
-    fn is_mean(&self) -> bool {
-        let others = self.pooling_mode_cls_token
-            || self.pooling_mode_max_tokens
-            || self.pooling_mode_mean_sqrt_len_tokens
-            || self.pooling_mode_weightedmean_tokens
-            || self.pooling_mode_lasttoken;
-        match &self.pooling_mode {
-            Some(mode) => mode == "mean",
-            None => self.pooling_mode_mean_tokens && !others,
-        }
+    if modules.pooling != Pooling::Last {
+        return Err(unsupported(format!("the model is a qwen3 that pools by {}", modules.pooling.name())));
     }
+    DecoderShape::read(folder)
 }
 
-fn refused(reason: String) -> Mismatch {
-    Mismatch::Refused(unsupported(reason))
-}
-
-fn unsupported(reason: String) -> LoadError {
+/// Returns the error that the model is fine, but cannot be run right here.
+pub(crate) fn unsupported(reason: String) -> LoadError {
     LoadError::Unsupported { reason, remedy: REMEDY.into() }
+}
+
+// === impl Body ===
+
+impl Body {
+    /// The longest row of tokens.
+    pub(crate) fn positions(&self) -> usize {
+        match self {
+            Self::Bert(shape) | Self::XlmRoberta(shape) => shape.positions(),
+            Self::ModernBert(shape) => shape.positions(),
+            Self::Qwen3(shape) => shape.positions(),
+        }
+    }
+
+    /// How many tokens there are.
+    pub(crate) fn vocabulary(&self) -> usize {
+        match self {
+            Self::Bert(shape) | Self::XlmRoberta(shape) => shape.vocabulary(),
+            Self::ModernBert(shape) => shape.vocabulary(),
+            Self::Qwen3(shape) => shape.vocabulary(),
+        }
+    }
+
+    /// How many numbers a vector has.
+    pub(crate) fn hidden(&self) -> usize {
+        match self {
+            Self::Bert(shape) | Self::XlmRoberta(shape) => shape.hidden(),
+            Self::ModernBert(shape) => shape.hidden(),
+            Self::Qwen3(shape) => shape.hidden(),
+        }
+    }
 }

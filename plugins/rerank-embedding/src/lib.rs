@@ -1,11 +1,14 @@
 //! Bi-encoders: the relevance of a document is the cosine of its vector and the query's, and vectors are kept.
 //!
-//! This version runs BERT bodies with mean pooling (all-MiniLM-L6-v2 and its kin) and refuses all others by name.
+//! BERT, XLM-RoBERTa and ModernBERT with mean, CLS or last-token pooling, and Qwen3 with last-token pooling; all others are
+//! refused by name.
 
 mod checkpoint;
 mod encoder;
 mod family;
+mod modules;
 mod preparer;
+mod prompts;
 mod scorer;
 
 pub use family::Embedding;

@@ -4,14 +4,33 @@ use std::{borrow::Cow, sync::Arc};
 
 use rerank_candle::Tokens;
 use rerank_plugin::{
-    Artifact, ArtifactKey, ArtifactStore, Card, Digest128, Document, Fault, Part, Prepared, PreparedQuery, Preparer, Query, Slot, Vector,
+    Artifact, ArtifactKey, ArtifactStore, Card, Digest128, Document, Fault, LoadError, Part, Prepared, PreparedQuery, Preparer, Query,
+    Slot, Vector,
 };
+
+use crate::prompts::{Prompts, prompted};
+
+/// The most tokens of an instruction, of a model with enough positions.
+const INSTRUCTION_TOKENS: usize = 256;
 
 /// Tokens of a text, with the model's own around them.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
+    /// With its prompt.
     pub(crate) document: usize,
+    /// Without its prompt.
     pub(crate) query: usize,
+    /// Of any text with its prompt.
+    pub(crate) positions: usize,
+}
+
+/// How texts become tokens.
+pub(crate) struct Reading {
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
+    pub(crate) prompts: Prompts,
+    /// Whether texts are read in lower case.
+    pub(crate) lower_case: bool,
 }
 
 /// A query or a document on its way to a score.
@@ -25,8 +44,7 @@ pub(crate) enum Text {
 /// The side of the model that needs no device.
 pub(crate) struct EmbeddingPreparer {
     card: Card,
-    tokens: Tokens,
-    limits: Limits,
+    reading: Reading,
     store: Arc<dyn ArtifactStore>,
 }
 
@@ -41,38 +59,97 @@ impl Text {
     }
 }
 
-// === impl EmbeddingPreparer ===
+// === impl Reading ===
 
-impl EmbeddingPreparer {
-    pub(crate) fn new(card: Card, tokens: Tokens, limits: Limits, store: Arc<dyn ArtifactStore>) -> Self {
-        Self { card, tokens, limits, store }
+impl Reading {
+    /// Makes sure that behind each prompt there is room for a text.
+    pub(crate) fn check_prompts(&self) -> Result<(), LoadError> {
+        for (prompt, limit) in [(&self.prompts.query, self.limits.positions), (&self.prompts.document, self.limits.document)] {
+            let length = self.alone(prompt).map_err(|fault| unusable(prompt, &fault.to_string()))?.len();
+            if length + self.tokens.frame() >= limit {
+                return Err(unusable(prompt, &format!("it has {length} tokens, and there is room for {limit} with a text")));
+            }
+        }
+        Ok(())
     }
 
-    fn text(&self, slot: Slot, digest: Digest128, parts: &[Part]) -> Result<Text, Fault> {
-        let key = ArtifactKey { fingerprint: self.card.fingerprint, slot, digest };
-        if let Some(Artifact::Vector(vector)) = self.store.get(&key) {
-            return Ok(Text::Known(vector));
-        }
-        let limit = if slot == Slot::Query { self.limits.query } else { self.limits.document };
-        Ok(Text::Tokens { key, tokens: self.tokenise(parts, limit)? })
+    fn query(&self, query: &Query) -> Result<Vec<u32>, Fault> {
+        let instruction = query.instruction.as_deref();
+        let instructed = instruction.map(|text| self.tokens.cut(text, INSTRUCTION_TOKENS.min(self.limits.positions / 2))).transpose()?;
+        let prompt = instructed.and_then(|text| self.prompts.instructed(text)).map_or(Cow::Borrowed(&self.prompts.query), Cow::Owned);
+        let prompt_tokens = self.alone(&prompt)?;
+        let limit = (self.limits.query + prompt_tokens.len()).min(self.limits.positions);
+        self.text((&prompt, &prompt_tokens), &query.parts, limit)
     }
 
-    /// Parts are tokenised one by one and put side by side: to BERT the line feed between them is white space.
-    fn tokenise(&self, parts: &[Part], limit: usize) -> Result<Vec<u32>, Fault> {
-        let room = limit - self.tokens.frame();
-        let mut content = Vec::new();
-        for part in parts {
-            let Part::Text { label, text, max_tokens } = part else {
-                return Err(Fault::Input("this model reads text only".into()));
-            };
-            let rendered = label.as_ref().map_or(Cow::Borrowed(&**text), |label| Cow::Owned(format!("{label}: {text}")));
-            let own = max_tokens.map_or(usize::MAX, |own| own as usize);
-            content.extend(self.tokens.first(&rendered, own.min(room - content.len()))?);
+    fn document(&self, document: &Document) -> Result<Vec<u32>, Fault> {
+        let prompt = &self.prompts.document;
+        self.text((prompt, &self.alone(prompt)?), &document.parts, self.limits.document)
+    }
+
+    /// Returns the tokens of a prompt without a text.
+    fn alone(&self, prompt: &str) -> Result<Vec<u32>, Fault> {
+        if prompt.is_empty() {
+            return Ok(Vec::new());
         }
-        if content.is_empty() {
+        self.tokens.first(&self.cased(prompted(prompt, Cow::Borrowed(""))), self.limits.positions)
+    }
+
+    /// Returns the tokens of all parts as the one text that they make behind the prompt, joined by line feeds.
+    fn text(&self, (prompt, prompt_tokens): (&str, &[u32]), parts: &[Part], limit: usize) -> Result<Vec<u32>, Fault> {
+        let rendered: Result<Vec<Cow<'_, str>>, Fault> = parts.iter().map(|part| self.part(part)).collect();
+        let mut rendered = rendered?;
+        let whole = if rendered.len() == 1 { rendered.remove(0) } else { Cow::Owned(rendered.join("\n")) };
+        let content = self.tokens.first(&self.cased(prompted(prompt, whole)), limit.saturating_sub(self.tokens.frame()))?;
+        if content.is_empty() || content == prompt_tokens {
             return Err(Fault::Input("the text is empty after tokenising".into()));
         }
         Ok(self.tokens.framed(&content))
+    }
+
+    /// Returns a part's text with its label, cut to its own budget.
+    fn part<'a>(&self, part: &'a Part) -> Result<Cow<'a, str>, Fault> {
+        let Part::Text { label, text, max_tokens } = part else {
+            return Err(Fault::Input("this model reads text only".into()));
+        };
+        let rendered = label.as_ref().map_or(Cow::Borrowed(&**text), |label| Cow::Owned(format!("{label}: {text}")));
+        let Some(own) = max_tokens else { return Ok(rendered) };
+        let end = self.tokens.cut(&rendered, *own as usize)?.len();
+        Ok(match rendered {
+            Cow::Borrowed(whole) => Cow::Borrowed(&whole[..end]),
+            Cow::Owned(mut whole) => {
+                whole.truncate(end);
+                Cow::Owned(whole)
+            }
+        })
+    }
+
+    fn cased<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
+        if self.lower_case { Cow::Owned(text.to_lowercase()) } else { text }
+    }
+}
+
+fn unusable(prompt: &str, reason: &str) -> LoadError {
+    LoadError::Unsupported {
+        reason: format!("the prompt {prompt:?} cannot stand before texts: {reason}"),
+        remedy: "set `max-tokens` to a larger number, or take the prompt out of config_sentence_transformers.json".into(),
+    }
+}
+
+// === impl EmbeddingPreparer ===
+
+impl EmbeddingPreparer {
+    pub(crate) fn new(card: Card, reading: Reading, store: Arc<dyn ArtifactStore>) -> Self {
+        Self { card, reading, store }
+    }
+
+    /// Returns the vector that is known, or the tokens to compute it of.
+    fn known_or(&self, slot: Slot, digest: Digest128, read: impl FnOnce() -> Result<Vec<u32>, Fault>) -> Result<Text, Fault> {
+        let key = ArtifactKey { fingerprint: self.card.fingerprint, slot, digest };
+        match self.store.get(&key) {
+            Some(Artifact::Vector(vector)) => Ok(Text::Known(vector)),
+            _ => Ok(Text::Tokens { key, tokens: read()? }),
+        }
     }
 }
 
@@ -82,12 +159,12 @@ impl Preparer for EmbeddingPreparer {
     }
 
     fn query(&self, query: &Query) -> Result<PreparedQuery, Fault> {
-        let text = self.text(Slot::Query, query.digest, &query.parts)?;
+        let text = self.known_or(Slot::Query, query.digest, || self.reading.query(query))?;
         Ok(PreparedQuery::new(text.cost(), text))
     }
 
     fn document(&self, _query: &PreparedQuery, document: &Document) -> Result<Prepared, Fault> {
-        let text = self.text(Slot::Document, document.digest, &document.parts)?;
+        let text = self.known_or(Slot::Document, document.digest, || self.reading.document(document))?;
         Ok(Prepared::new(text.cost(), text))
     }
 }

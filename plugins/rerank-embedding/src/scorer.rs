@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use rerank_candle::Threads;
+use rerank_candle::{Halt, Threads};
 use rerank_plugin::{
     Artifact, ArtifactKey, ArtifactStore, Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector,
 };
@@ -18,9 +18,18 @@ pub(crate) struct EmbeddingScorer {
     encoder: Encoder,
     threads: Threads,
     batch_tokens: usize,
+    shape: VectorShape,
     store: Arc<dyn ArtifactStore>,
     queries: HashMap<StateId, Vector>,
     next: u64,
+}
+
+/// What is made of pooled states.
+#[derive(Clone, Copy)]
+struct VectorShape {
+    /// How many of the first components are kept.
+    dimensions: usize,
+    half: bool,
 }
 
 /// A text whose vector is to be computed.
@@ -34,9 +43,11 @@ struct Missing<'a> {
 // === impl EmbeddingScorer ===
 
 impl EmbeddingScorer {
-    pub(crate) fn new(encoder: Encoder, threads: Threads, options: &LoadOptions) -> Self {
+    /// Returns the worker whose vectors have the first `dimensions` components of the pooled states.
+    pub(crate) fn new(encoder: Encoder, threads: Threads, dimensions: usize, options: &LoadOptions) -> Self {
         let (batch_tokens, store) = (FORWARD_TOKENS.min(options.batch_tokens as usize), Arc::clone(&options.store));
-        Self { encoder, threads, batch_tokens, store, queries: HashMap::new(), next: 0 }
+        let shape = VectorShape { dimensions, half: options.half_vectors };
+        Self { encoder, threads, batch_tokens, shape, store, queries: HashMap::new(), next: 0 }
     }
 
     /// Returns each text's vector; [`Fault::Stopped`] for those that nobody waited for any more.
@@ -59,8 +70,7 @@ impl EmbeddingScorer {
             let Some(longest) = missing.first() else { return results };
             let fit = (self.batch_tokens / longest.tokens.len()).clamp(1, missing.len());
             let batch: Vec<Missing<'_>> = missing.drain(..fit).collect();
-            let rows: Vec<&[u32]> = batch.iter().map(|text| text.tokens).collect();
-            for (text, result) in batch.iter().zip(self.forward(&rows)) {
+            for (text, result) in batch.iter().zip(self.forward(&batch)) {
                 if let Ok(vector) = &result {
                     self.store.put(*text.key, Artifact::Vector(vector.clone()));
                 }
@@ -73,10 +83,13 @@ impl EmbeddingScorer {
         documents.map(|(document, stop)| Ok((document.inner()?, stop))).collect()
     }
 
-    fn forward(&self, rows: &[&[u32]]) -> Vec<Result<Vector, Fault>> {
-        match self.threads.run(|| self.encoder.means(rows)) {
-            Ok(means) => means.into_iter().map(normalised).collect(),
-            Err(error) => vec![Err(Fault::Model(error.to_string().into())); rows.len()],
+    fn forward(&self, batch: &[Missing<'_>]) -> Vec<Result<Vector, Fault>> {
+        let rows: Vec<&[u32]> = batch.iter().map(|text| text.tokens).collect();
+        let nobody_waits = || batch.iter().all(|text| text.stop.asked());
+        match self.threads.run(|| self.encoder.vectors(&rows, &nobody_waits)) {
+            Ok(pooled) => pooled.into_iter().map(|states| self.shape.vector(states)).collect(),
+            Err(Halt::Stopped) => vec![Err(Fault::Stopped); rows.len()],
+            Err(Halt::Failed(error)) => vec![Err(Fault::Model(error.to_string().into())); rows.len()],
         }
     }
 }
@@ -108,7 +121,7 @@ impl Scorer for EmbeddingScorer {
         };
         let scored = batch.iter().zip(vectors).map(|(pair, vector)| {
             let query = self.queries.get(&pair.state).ok_or(Fault::Model("the query has ended".into()))?;
-            Ok(Score::new(dot(query, &vector?), Scale::Cosine)?)
+            Ok(Score::new(query.dot(&vector?), Scale::Cosine)?)
         });
         scored.collect()
     }
@@ -126,17 +139,17 @@ impl Scorer for EmbeddingScorer {
     }
 }
 
-/// Returns the vector of length 1 in the same direction.
-fn normalised(mut components: Vec<f32>) -> Result<Vector, Fault> {
-    let length = components.iter().map(|component| component * component).sum::<f32>().sqrt();
-    if !length.is_finite() || length == 0.0 {
-        return Err(Fault::Model(format!("the length of a vector is {length}").into()));
-    }
-    components.iter_mut().for_each(|component| *component /= length);
-    Ok(Vector::new(components))
-}
+// === impl VectorShape ===
 
-/// The cosine, as both are of length 1.
-fn dot(left: &Vector, right: &Vector) -> f32 {
-    left.components().iter().zip(right.components()).map(|(one, other)| one * other).sum()
+impl VectorShape {
+    /// Cuts, and returns the vector of length 1 in that direction.
+    fn vector(self, mut components: Vec<f32>) -> Result<Vector, Fault> {
+        components.truncate(self.dimensions);
+        let length = components.iter().map(|component| component * component).sum::<f32>().sqrt();
+        if !length.is_finite() || length == 0.0 {
+            return Err(Fault::Model(format!("the length of a vector is {length}").into()));
+        }
+        components.iter_mut().for_each(|component| *component /= length);
+        Ok(if self.half { Vector::half(&components) } else { Vector::new(components) })
+    }
 }

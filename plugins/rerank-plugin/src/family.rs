@@ -12,6 +12,11 @@ pub trait Family: Send + Sync {
     /// Returns whether the checkpoint in `folder` is of this family, judged from its JSON files alone.
     fn detect(&self, folder: &Folder) -> Detection;
 
+    /// Returns whether its models make vectors, so that [`LoadOptions::dimensions`] and [`LoadOptions::half_vectors`] mean something.
+    fn makes_vectors(&self) -> bool {
+        false
+    }
+
     /// Loads the model; slow, and called on a thread of its own.
     ///
     /// # Errors
@@ -108,6 +113,10 @@ pub struct LoadOptions {
     pub dtype: Option<Dtype>,
     /// What becomes of control tokens in texts.
     pub control_tokens: ControlTokens,
+    /// How many numbers of a vector are kept, the first ones; `None`: all.
+    pub dimensions: Option<u32>,
+    /// Whether vectors are rounded to f16 before they are compared and kept.
+    pub half_vectors: bool,
     /// Where vectors and other artifacts are kept.
     pub store: Arc<dyn ArtifactStore>,
 }
@@ -196,6 +205,8 @@ impl LoadOptions {
             batch_tokens: 16384,
             dtype: None,
             control_tokens: ControlTokens::Escape,
+            dimensions: None,
+            half_vectors: false,
             store,
         }
     }

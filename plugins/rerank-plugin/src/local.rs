@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -41,8 +41,11 @@ pub struct Pair<'a> {
 }
 
 /// Tells a scorer that nobody waits for a pair any more. Cheap to clone; once asked, never taken back.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<AtomicU64>);
+
+/// What a [`Stop`] holds that nobody asked: how many more looks at it find nothing.
+const ENDLESS: u64 = u64::MAX;
 
 /// The side of a local model that needs no device: shared by all threads.
 pub trait Preparer: Send + Sync {
@@ -151,13 +154,35 @@ impl fmt::Debug for Prepared {
 // === impl Stop ===
 
 impl Stop {
+    /// Returns one that asks by itself after so many looks at it.
+    #[cfg(feature = "testing")]
+    pub fn after(looks: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(looks)))
+    }
+
+    /// How many more looks at one of [`Stop::after`] find that nobody asked.
+    #[cfg(feature = "testing")]
+    pub fn looks_left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Asks the scorer to stop at the next chance.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// Returns whether somebody asked.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        match self.0.load(Ordering::Relaxed) {
+            ENDLESS => false,
+            0 => true,
+            _ => self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err(),
+        }
+    }
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(ENDLESS)))
     }
 }

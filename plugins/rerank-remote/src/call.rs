@@ -1,6 +1,6 @@
 //! One call to one endpoint, and what becomes of its answer.
 
-use std::{error::Error, iter, time::Duration};
+use std::{error::Error, time::Duration};
 
 use reqwest::{Client, Response, StatusCode, header::CONTENT_TYPE};
 
@@ -77,8 +77,13 @@ async fn read(mut response: Response, endpoint: &Endpoint) -> Result<Vec<u8>, Fa
 
 fn unreachable(endpoint: &Endpoint, error: reqwest::Error) -> Failure {
     let error = error.without_url();
-    let causes = iter::successors(Some(&error as &dyn Error), |cause| cause.source());
-    let mut reason = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        reason.push_str(": ");
+        reason.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
     reason.truncate(reason.floor_char_boundary(MOST_SHOWN));
     Failure::Endpoint(format!("{} does not answer: {reason}", shown(endpoint)))
 }

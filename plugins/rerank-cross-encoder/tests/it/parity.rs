@@ -56,6 +56,13 @@ fn tokens_are_those_of_the_reference() {
 }
 
 #[test]
+fn fingerprints_follow_the_options_that_change_scores() {
+    for name in ALL {
+        conformance::check_fingerprints(|set| try_load(&path(name), set).unwrap(), 32);
+    }
+}
+
+#[test]
 fn they_conform() {
     for name in ALL {
         for (threads, batch_tokens) in [(1, 16384), (2, 150), (1, 1)] {

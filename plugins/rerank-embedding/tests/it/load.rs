@@ -21,12 +21,20 @@ fn the_fingerprint_follows_all_that_changes_scores() {
         plain,
         tiny.load(|options| options.max_tokens = Some(64)).preparer.card().fingerprint,
         tiny.load(|options| options.control_tokens = ControlTokens::Parse).preparer.card().fingerprint,
+        tiny.load(|options| options.dimensions = Some(8)).preparer.card().fingerprint,
+        tiny.load(|options| options.half_vectors = true).preparer.card().fingerprint,
     ];
+    tiny.put("sentence_bert_config.json", &json!({ "do_lower_case": true }));
+    all.push(tiny.load(|_| {}).preparer.card().fingerprint);
+    for (query, document) in [("query: ", ""), ("", "query: ")] {
+        tiny.put("config_sentence_transformers.json", &json!({ "prompts": { "query": query, "document": document } }));
+        all.push(tiny.load(|_| {}).preparer.card().fingerprint);
+    }
     let mut changed = config();
     changed["layer_norm_eps"] = json!(1e-5);
     tiny.put("config.json", &changed);
     all.push(tiny.load(|_| {}).preparer.card().fingerprint);
-    tiny.put("1_Pooling/config.json", &json!({ "pooling_mode": "mean" }));
+    tiny.put("1_Pooling/config.json", &json!({ "pooling_mode": "cls" }));
     all.push(tiny.load(|_| {}).preparer.card().fingerprint);
     tiny.spoil("embeddings.LayerNorm.bias");
     all.push(tiny.load(|_| {}).preparer.card().fingerprint);
@@ -45,6 +53,15 @@ fn limits_beyond_the_model_are_refused_with_the_numbers() {
     assert!(error(&tiny, |options| options.max_tokens = Some(2)).contains("max-tokens is 2"));
     assert_eq!(tiny.load(|options| options.max_tokens = Some(300)).preparer.card().max_tokens, 300);
     assert_eq!(tiny.load(|_| {}).preparer.card().max_tokens, 256);
+    for dimensions in [0, 33] {
+        assert_eq!(
+            error(&tiny, |options| options.dimensions = Some(dimensions)),
+            format!(
+                "dimensions is {dimensions}, and the model's vectors have 32; set `dimensions` to a smaller number that the model was \
+                 trained for"
+            )
+        );
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_vector_has_length_one_and_does_not_depend_on_the_batch() {
         let vector = vector.unwrap();
         let length: f32 = vector.components().iter().map(|component| component * component).sum();
         assert!((length - 1.0).abs() < 1e-5);
-        assert!(near(vector.components(), &narrow.text_vector(text, digest)), "{text}");
+        assert!(near(&vector.components(), &narrow.text_vector(text, digest)), "{text}");
     }
 }
 

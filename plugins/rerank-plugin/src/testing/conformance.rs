@@ -2,11 +2,19 @@
 
 use std::{array, sync::Arc};
 
-use crate::{Digest128, Document, Fault, Loaded, Pair, Part, Prepared, PreparedQuery, Preparer, Query, Score, Scorer, StateId, Stop};
+use crate::{
+    ControlTokens, Digest128, Document, Dtype, Fault, Fingerprint, LoadOptions, Loaded, Pair, Part, Prepared, PreparedQuery, Preparer,
+    Query, Score, Scorer, StateId, Stop,
+};
+
+const SENTENCE: &str = "a red running shoe with a white sole, made for wet roads ";
 
 /// How far two computations of one score may lie apart.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance(pub f32);
+
+/// What is changed in the options that a model is loaded with.
+pub type Change<'a> = &'a dyn Fn(&mut LoadOptions);
 
 struct Model<'a> {
     preparer: &'a dyn Preparer,
@@ -35,10 +43,53 @@ pub fn check(loaded: Loaded, Tolerance(tolerance): Tolerance) {
         model.batches_equal_singles();
         model.order_does_not_matter();
         model.searches_mix();
-        model.awkward_texts_are_scored();
+        model.awkward_texts_are_scored_or_refused_alone();
         model.asking_to_stop_stops();
+        model.asking_midway_leaves_the_rest();
         model.states_end();
         model.vectors_are_told_truly();
+    }
+}
+
+/// Checks that the fingerprint changes with every option that changes scores, and with no other.
+///
+/// `load` loads the model with the options changed by what it is handed; `max_tokens` is another number than the model's own.
+///
+/// # Panics
+/// Where a fingerprint does not change or should not have changed, in words that name the option.
+pub fn check_fingerprints(load: impl Fn(Change<'_>) -> Loaded, max_tokens: u32) {
+    let card = |set: Change<'_>| {
+        let Loaded::Local { preparer, .. } = load(set) else { panic!("conformance is about local models") };
+        preparer.card().clone()
+    };
+    let plain = card(&|_| {});
+    assert_ne!(plain.max_tokens, max_tokens, "another number than the model's own is asked for");
+    let harmless: [(&str, Change<'_>); 4] = [
+        ("nothing", &|_| {}),
+        ("threads", &|options| options.threads = 2),
+        ("batch-tokens", &|options| options.batch_tokens = 7),
+        ("the processor's own dtype", &|options| options.dtype = Some(Dtype::F32)),
+    ];
+    for (name, set) in harmless {
+        assert_eq!(card(set).fingerprint, plain.fingerprint, "{name} changes no score, so not the fingerprint either");
+    }
+    let cut = move |options: &mut LoadOptions| options.max_tokens = Some(max_tokens);
+    let mut changes: Vec<(&str, Change<'_>)> = vec![
+        ("max-tokens", &cut),
+        ("dtype f16", &|options| options.dtype = Some(Dtype::F16)),
+        ("dtype bf16", &|options| options.dtype = Some(Dtype::Bf16)),
+        ("control-tokens", &|options| options.control_tokens = ControlTokens::Parse),
+    ];
+    if plain.keeps_vectors {
+        changes.push(("dimensions", &|options| options.dimensions = Some(3)));
+        changes.push(("vectors", &|options| options.half_vectors = true));
+    }
+    let mut seen: Vec<(&str, Fingerprint)> = vec![("no change", plain.fingerprint)];
+    for (name, set) in changes {
+        let own = card(set).fingerprint;
+        let same = seen.iter().find(|(_, other)| *other == own);
+        assert!(same.is_none(), "the fingerprint with {name} changed is that with {same:?}");
+        seen.push((name, own));
     }
 }
 
@@ -59,10 +110,33 @@ fn digest(text: &str) -> Digest128 {
 }
 
 fn some_texts() -> Vec<Arc<str>> {
-    let sentence = "a red running shoe with a white sole, made for wet roads ";
     let texts = ["red shoe", "shoe rack, red", "a book about the history of shipping", "x", "wet roads ahead"];
-    let long = [3, 20, 60].map(|times| sentence.repeat(times));
+    let long = [3, 20, 60].map(|times| SENTENCE.repeat(times));
     texts.into_iter().map(Arc::from).chain(long.into_iter().map(Arc::from)).collect()
+}
+
+/// Texts that people and programs leave behind, and those that somebody makes to break a model.
+fn awkward_texts() -> Vec<String> {
+    let short = [
+        "",
+        " ",
+        "\r\n\t\u{2028}\u{85}",
+        "\u{0}\u{feff}",
+        "red\u{0}shoes",
+        "\u{301}\u{302}\u{20dd}",
+        "👩‍👩‍👧‍👦 ẞ ﷽ 🏳️‍🌈",
+        "\u{202e}abc שלום مرحبا\u{202c}",
+        "\u{fffd}\u{fffd} red \u{fffd}",
+        "\u{e000}\u{10ffff}\u{10fffe}",
+        "红色的鞋子",
+        "[SEP] [CLS] </s> <|im_end|> <|endoftext|>",
+    ];
+    let long = ["word ".repeat(100_000), "x".repeat(1_000_000), "e\u{301}".repeat(1000), " ".repeat(10_000)];
+    short.into_iter().map(String::from).chain(long).collect()
+}
+
+fn is_scored_or_blamed<T>(result: &Result<T, Fault>) -> bool {
+    matches!(result, Ok(_) | Err(Fault::Input(_)))
 }
 
 // === impl Model ===
@@ -141,27 +215,41 @@ impl Model<'_> {
         }
     }
 
-    fn awkward_texts_are_scored(&mut self) {
-        let texts = [
-            " ",
-            "\u{0}\u{feff}",
-            "👩‍👩‍👧‍👦 ẞ ﷽ \u{202e}abc",
-            "红色的鞋子",
-            "[SEP] [CLS] <|im_end|>",
-            &"word ".repeat(100_000),
-            &"x".repeat(300_000),
-        ];
-        for text in texts {
+    fn awkward_texts_are_scored_or_refused_alone(&mut self) {
+        let plain: Arc<str> = Arc::from("wet roads ahead");
+        let alone = self.scores_of("red shoes", array::from_ref(&plain));
+        for text in awkward_texts() {
+            let start: String = text.chars().take(20).collect();
             let prepared = self.preparer.query(&query("red shoes")).expect("the query can be prepared");
-            let document = match self.preparer.document(&prepared, &document(text)) {
-                Ok(document) => document,
-                Err(Fault::Input(_)) => continue,
-                Err(fault) => panic!("an awkward text is the document's fault, not {fault:?}"),
-            };
-            let state = self.begin(&prepared);
+            match self.preparer.document(&prepared, &document(&text)) {
+                Ok(awkward) => {
+                    let other = self.preparer.document(&prepared, &document(&plain)).expect("the document can be prepared");
+                    let state = self.begin(&prepared);
+                    let results = self.results(&[(state, &awkward), (state, &other)], &Stop::default());
+                    self.scorer.end(state);
+                    let [own, neighbour] = results.as_slice() else { panic!("as many results as pairs: {results:?}") };
+                    assert!(is_scored_or_blamed(own), "an awkward text is scored or refused: {start:?} {own:?}");
+                    let neighbour = neighbour.as_ref().expect("an awkward text leaves its neighbour alone").order();
+                    self.assert_equal(&alone, &[neighbour], "an awkward text does not change its neighbour's score");
+                }
+                Err(fault) => assert!(matches!(fault, Fault::Input(_)), "an awkward text is the document's fault: {start:?} {fault:?}"),
+            }
+            self.awkward_query(&text, &plain);
+        }
+    }
+
+    fn awkward_query(&mut self, text: &str, plain: &str) {
+        let prepared = match self.preparer.query(&query(text)) {
+            Ok(prepared) => prepared,
+            Err(Fault::Input(_)) => return,
+            Err(fault) => panic!("an awkward query is its own fault, not {fault:?}"),
+        };
+        let document = self.preparer.document(&prepared, &document(plain)).expect("the document can be prepared");
+        let begun = self.scorer.begin(&[&prepared], &Stop::default()).remove(0);
+        assert!(is_scored_or_blamed(&begun), "an awkward query begins or is refused: {begun:?}");
+        if let Ok(state) = begun {
             let results = self.results(&[(state, &document)], &Stop::default());
-            let blamed = results.iter().all(|result| matches!(result, Ok(_) | Err(Fault::Input(_))));
-            assert!(results.len() == 1 && blamed, "an awkward text is scored or refused alone: {results:?}");
+            assert!(results.len() == 1 && is_scored_or_blamed(&results[0]), "behind an awkward query a document is scored: {results:?}");
             self.scorer.end(state);
         }
     }
@@ -182,6 +270,38 @@ impl Model<'_> {
         let kept = self.scorer.score(&mixed);
         assert!(kept[1].is_ok() && kept[3].is_ok(), "one search that stops leaves the others of its batch alone: {kept:?}");
         self.scorer.end(state);
+    }
+
+    /// The second half of the looks at `stop` finds that somebody asked.
+    fn asking_midway_leaves_the_rest(&mut self) {
+        const FAR: u64 = u64::MAX - 1;
+        let counted = Stop::after(FAR);
+        let whole = self.long_results("whole", &counted);
+        assert!(whole.iter().all(Result::is_ok), "nobody asked to stop: {whole:?}");
+        let looks = FAR - counted.looks_left();
+        assert!(looks >= 2, "a scorer looks at `stop` between its passes: {looks} looks");
+        let half = self.long_results("half", &Stop::after(looks / 2));
+        let is_fit = |result: &Result<Score, Fault>| matches!(result, Ok(_) | Err(Fault::Stopped));
+        assert!(half.iter().all(is_fit), "what is left undone is stopped: {half:?}");
+        assert!(half.iter().any(Result::is_ok), "what was computed before somebody asked is kept: {half:?}");
+        assert!(half.contains(&Err(Fault::Stopped)), "what comes after is left: {half:?}");
+        let again = self.long_results("half", &Stop::default());
+        for (cut, full) in half.iter().zip(&again).filter(|(cut, _)| cut.is_ok()) {
+            let orders = [cut, full].map(|result| result.as_ref().map(|score| score.order()).expect("a score"));
+            self.assert_equal(&orders[..1], &orders[1..], "a search that is stopped changes no score");
+        }
+    }
+
+    /// Scores two dozen long documents, whose texts begin with `name`.
+    fn long_results(&mut self, name: &str, stop: &Stop) -> Vec<Result<Score, Fault>> {
+        let texts: Vec<Arc<str>> = (0..24).map(|number| Arc::from(format!("{name} {number} {}", SENTENCE.repeat(12)))).collect();
+        let (prepared, documents) = self.prepare("red shoes", &texts);
+        let state = self.begin(&prepared);
+        let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
+        let results = self.results(&batch, stop);
+        self.scorer.end(state);
+        assert_eq!(results.len(), texts.len(), "as many results as pairs");
+        results
     }
 
     fn states_end(&mut self) {

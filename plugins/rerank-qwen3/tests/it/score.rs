@@ -24,6 +24,11 @@ fn it_conforms() {
 }
 
 #[test]
+fn fingerprints_follow_the_options_that_change_scores() {
+    conformance::check_fingerprints(|set| Tiny::copy("tied").try_load(set).unwrap(), 512);
+}
+
+#[test]
 fn control_tokens_that_somebody_types_are_text_unless_they_are_to_be_parsed() {
     let tiny = Tiny::copy("tied");
     let mut escape = tiny.load(|_| {});
