@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use podium::models;
 use serde_json::{Value, json};
 
 use crate::support::{
     answer::{Answer, assert_same, headers},
     app::{self, REVERSE},
     fake_engine::{FakeEngine, Mood, PRODUCTS, Product, Trouble},
+    fake_models::{self, Observed},
     fake_upstream::{Act, FakeUpstream},
     http::Call,
 };
@@ -35,7 +35,7 @@ fn paths(engine: &FakeEngine, before: usize) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_with_too_much_to_do_is_not_asked_twice() {
     let busy = FakeUpstream::always("HTTP/1.1 429 Busy\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").await;
-    let gateway = app::start_before(busy.address, REVERSE, models::families()).await;
+    let gateway = app::start_before(busy.address, REVERSE, fake_models::families(&Observed::default())).await;
     gateway.loaded().await;
     let lines = format!("{{\"index\":\"products\"}}\n{}\n", inline(""));
     let multi = Call::post("/_msearch/template", lines).with("content-type", "application/x-ndjson");
