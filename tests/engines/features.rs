@@ -30,11 +30,11 @@ total-timeout = "60s"
 fusion = { kind = "replace" }
 
 [[rules]]
-index = ["turned"]
+index = ["turned-*"]
 model = "reverse"
 
 [[rules]]
-index = ["kept"]
+index = ["kept-*"]
 model = "identity"
 score = "keep"
 "#;
@@ -80,7 +80,7 @@ const FEATURES: [(On, &str, &str); 40] = [
     (On::Both, "filter_path=-hits.hits._source.title,-hits.hits._source.none.x", r#""size":2"#),
     (On::Both, "", r#""highlight":{"fields":{"title":{}}},"suggest":{"s":{"text":"shoo","term":{"field":"title"}}}"#),
     (On::Both, "", r#""rescore":{"window_size":50,"query":{"rescore_query":{"match":{"title":"more"}}}}"#),
-    (On::Both, "", r#""indices_boost":[{"kept":2.0}],"min_score":0.001,"post_filter":{"range":{"rank":{"gte":5}}}"#),
+    (On::Both, "", r#""indices_boost":[{"kept-features":2.0}],"min_score":0.001,"post_filter":{"range":{"rank":{"gte":5}}}"#),
     (On::Elasticsearch, "", r#""runtime_mappings":{"rank":{"type":"keyword"}},"fields":["rank"]"#),
     (On::Elasticsearch, "", r#""runtime_mappings":{"price":{"type":"double"}},"docvalue_fields":["price"],"_source":false"#),
     (On::Elasticsearch, "enable_fields_emulation=true", ""),
@@ -121,7 +121,7 @@ fn without_took(reply: &Reply) -> String {
 #[test]
 fn an_order_that_stays_gives_the_engines_own_answer_with_every_feature() {
     on_each(|engine| {
-        before(engine, "kept", |gateway, target| {
+        before(engine, "kept-features", |gateway, target| {
             let mut bytes = 0;
             for (on, parameters, more) in FEATURES {
                 let there = match on {
@@ -147,7 +147,7 @@ fn an_order_that_stays_gives_the_engines_own_answer_with_every_feature() {
 #[test]
 fn explanations_are_wrapped() {
     on_each(|engine| {
-        before(engine, "turned", |gateway, target| {
+        before(engine, "turned-explained", |gateway, target| {
             let body = json!({"query":{"match":{"title":"shoe"}},"explain":true,"size":5});
             let (direct, through) = (engine.call("POST", target, &body.to_string()).hits(), gateway.reranked(target, &body).hits());
             assert_eq!(
@@ -166,7 +166,7 @@ fn explanations_are_wrapped() {
 #[test]
 fn a_profile_is_that_of_the_page() {
     on_each(|engine| {
-        before(engine, "kept", |gateway, target| {
+        before(engine, "kept-profile", |gateway, target| {
             let body = json!({"query":{"match":{"title":"shoe"}},"profile":true,"size":5});
             let (direct, through) = (engine.call("POST", target, &body.to_string()), gateway.reranked(target, &body));
             let shape = |reply: &Reply| untimed(reply.json()["profile"].take());
@@ -189,7 +189,7 @@ fn untimed(value: Value) -> Value {
 #[test]
 fn engines_read_these_codings() {
     on_each(|engine| {
-        before(engine, "turned", |gateway, target| {
+        before(engine, "turned-codings", |gateway, target| {
             let body = br#"{"query":{"match":{"title":"shoe"}}}"#;
             let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
             let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
