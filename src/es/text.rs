@@ -2,35 +2,60 @@
 //!
 //! Which fields, and how their values become a document, is left to `rerank`.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::{
     hit::Hit,
-    json::{self, Kind},
+    json::{self, Kind, Object},
     reading::Reading,
 };
 
 /// Levels of objects and arrays that are looked through. Engines map twenty levels of objects by default.
 const DEEPEST: usize = 64;
 
-/// Returns the values of `field` in `hit`: strings unescaped, numbers and booleans as written.
-///
-/// Dots lead into objects, through arrays, and also stand inside keys. The same walk reads `_source` and `fields`,
-/// whether the engine groups nested objects (`"n":[{"t":[..]}]`) or flattens them (`"n.t":[..]`).
-pub fn values(hit: &Hit<'_>, reading: &Reading, field: &str) -> Vec<String> {
-    let root = match reading {
-        Reading::Source => hit.source,
-        Reading::Fields { .. } => hit.fields,
-    };
-    let mut found = Vec::new();
-    if let Some(root) = root.filter(|root| json::kind(root) == Kind::Object) {
-        collect(root, Some(field), DEEPEST, &mut found);
+/// Where a hit's texts stand, read once for all fields.
+pub struct Texts<'a>(Option<Object<'a>>);
+
+// === impl Texts ===
+
+impl<'a> Texts<'a> {
+    /// Returns what `reading` looks at of `hit`.
+    pub fn of(hit: &Hit<'a>, reading: &Reading) -> Self {
+        let root = match reading {
+            Reading::Source => hit.source,
+            Reading::Fields { .. } => hit.fields,
+        };
+        Self(root.and_then(|root| json::object(root.get()).ok()))
     }
-    found
+
+    /// Returns the values of `field`: strings unescaped, numbers and booleans as written.
+    ///
+    /// Dots lead into objects, through arrays, and also stand inside keys. The same walk reads `_source` and `fields`,
+    /// whether the engine groups nested objects (`"n":[{"t":[..]}]`) or flattens them (`"n.t":[..]`).
+    pub fn values(&self, field: &str) -> Vec<Cow<'a, str>> {
+        let mut found = Vec::new();
+        if let Some(root) = &self.0 {
+            enter(root, field, DEEPEST - 1, &mut found);
+        }
+        found
+    }
+}
+
+/// Collects what lies at `path` inside `object`.
+fn enter<'a>(object: &Object<'a>, path: &str, depth: usize, found: &mut Vec<Cow<'a, str>>) {
+    for (key, below) in object.entries() {
+        match path.strip_prefix(key.as_ref()) {
+            Some("") => collect(below, None, depth, found),
+            Some(rest) if rest.starts_with('.') => collect(below, Some(&rest[1..]), depth, found),
+            _ => {}
+        }
+    }
 }
 
 /// Collects what lies at `path` below `value`; no path: `value` is the field's own.
-fn collect(value: &RawValue, path: Option<&str>, depth: usize, found: &mut Vec<String>) {
+fn collect<'a>(value: &'a RawValue, path: Option<&str>, depth: usize, found: &mut Vec<Cow<'a, str>>) {
     let Some(deeper) = depth.checked_sub(1) else { return };
     match (json::kind(value), path) {
         (Kind::Array, _) => {
@@ -39,29 +64,25 @@ fn collect(value: &RawValue, path: Option<&str>, depth: usize, found: &mut Vec<S
             }
         }
         (Kind::Object, Some(path)) => {
-            let Ok(object) = json::object(value.get()) else { return };
-            for (key, below) in object.entries() {
-                match path.strip_prefix(key.as_ref()) {
-                    Some("") => collect(below, None, deeper, found),
-                    Some(rest) if rest.starts_with('.') => collect(below, Some(&rest[1..]), deeper, found),
-                    _ => {}
-                }
+            if let Ok(object) = json::object(value.get()) {
+                enter(&object, path, deeper, found);
             }
         }
-        (Kind::String, None) => found.extend(json::string(value).map(String::from)),
-        (Kind::Number | Kind::Bool, None) => found.push(value.get().to_owned()),
+        (Kind::String, None) => found.extend(json::string(value)),
+        (Kind::Number | Kind::Bool, None) => found.push(Cow::Borrowed(value.get())),
         _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DEEPEST, Reading, values};
+    use super::{DEEPEST, Reading, Texts};
     use crate::es::response::SearchResponse;
 
     fn read(reading: &Reading, key: &str, value: &str, field: &str) -> Vec<String> {
         let answer = format!(r#"{{"hits":{{"hits":[{{"{key}":{value}}}]}}}}"#);
-        values(&SearchResponse::parse(answer.as_bytes()).expect("an answer").hits[0], reading, field)
+        let hits = SearchResponse::parse(answer.as_bytes()).expect("an answer").hits;
+        Texts::of(&hits[0], reading).values(field).into_iter().map(String::from).collect()
     }
 
     fn source(value: &str, field: &str) -> Vec<String> {

@@ -18,7 +18,6 @@ use crate::{
         media,
         msearch::{self, MultiAnswer, MultiSearch},
         response::SearchResponse,
-        template::Template,
         url::Params,
     },
     intercept::{
@@ -29,7 +28,6 @@ use crate::{
         encoding::Coding,
         item::{Item, Planned, Ranked},
         plan,
-        render::{NotRendered, Rendering},
         search::{log, rebuild},
         serve::{Own, Served, serve},
         template::searched_path,
@@ -39,6 +37,8 @@ use crate::{
     respond::{self, Timing},
     route::{self, Call, Match},
 };
+
+mod templates;
 
 /// A multi search.
 pub struct Multi {
@@ -92,9 +92,6 @@ enum Element<'a> {
 
 /// What goes out for one item: other bytes, if any, and what is said of it.
 type Settled = (Option<String>, Outcome);
-
-/// A call of more templates is not looked into: each may be one more request.
-const MOST_TEMPLATES: usize = 32;
 
 /// Nothing that may go out came of the widened items.
 enum Useless {
@@ -157,47 +154,6 @@ impl Multi {
         let (body, owns) = compute(asked.decoded.len(), lines).flatten()?;
         let target = asked.head.uri.path_and_query()?.to_string();
         Some((asked.replaced(Widened { target, content_type: None, body }, None)?, owns))
-    }
-
-    /// Has the engine render the templates, and takes the searches that they become; all or none, since they go out as one call.
-    async fn render(&self, asked: &Asked, sent: MultiSearch<'_>, mut parts: Vec<Part>) -> Response<Body> {
-        let all_ruled = parts.iter().all(|part| part.rule.is_ok());
-        let rendered = if all_ruled && parts.len() <= MOST_TEMPLATES {
-            join_all(sent.items.iter().zip(&parts).map(|(item, part)| self.rendered(asked, item, part))).await
-        } else {
-            parts.iter().map(|part| Err(part.rule.as_ref().err().copied().unwrap_or(Reason::Unsupported).into())).collect()
-        };
-        if rendered.iter().any(Result::is_err) {
-            let (mut plans, mut answer) = (Vec::new(), None);
-            for failure in rendered.into_iter().map(Result::err) {
-                plans.push(Err(failure.as_ref().map_or(Reason::Unsupported, NotRendered::reason)));
-                answer = answer.or(failure.and_then(NotRendered::answer));
-            }
-            let flight = Flight { asked, call: sent.clone(), sent, parts: &parts, plans };
-            return match answer {
-                Some(answer) => self.finish(&flight, answer, Reason::UpstreamStatus),
-                None => self.resend(&flight, Reason::Unsupported).await,
-            };
-        }
-        let mut bodies = Vec::new();
-        for ((body, params), part) in rendered.into_iter().flatten().zip(&mut parts) {
-            bodies.push(Some(body.into_bytes()));
-            part.params = params;
-        }
-        let lines = sent.with_bodies(&bodies);
-        let Ok(call) = MultiSearch::read(&lines) else { return self.forward(asked.again(), Reason::Internal).await };
-        let plans = self.plan(asked, &call, &parts);
-        self.take(Flight { asked, sent, call, parts: &parts, plans }).await
-    }
-
-    /// Returns the search that one template becomes, and the template's parameters.
-    async fn rendered(&self, asked: &Asked, item: &msearch::Item<'_>, part: &Part) -> Result<(String, Option<String>), NotRendered> {
-        let template = Template::read(item.body).map_err(Reason::from)?;
-        let content_type = asked.text(header::CONTENT_TYPE).map(|declared| declared.to_ascii_lowercase().replacen("x-ndjson", "json", 1));
-        let total = part.rule.as_ref().map_or(Duration::ZERO, |rule| rule.total_timeout);
-        let left = total.saturating_sub(self.started.elapsed());
-        let rendering = Rendering { asked, body: item.body, template: &template, content_type, left };
-        Ok((rendering.search(&self.intercept).await?, template.params.map(str::to_owned)))
     }
 
     /// Finds each item's rule.

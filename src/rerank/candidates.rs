@@ -6,7 +6,7 @@ use rerank_plugin::{Document, Part};
 
 use crate::{
     config::Field,
-    es::{hit::Hit, reading::Reading, text},
+    es::{hit::Hit, reading::Reading, text::Texts},
     rerank::Digester,
 };
 
@@ -40,10 +40,13 @@ pub fn select(window: &[Hit<'_>], fields: &[Field], reading: &Reading, digester:
 
 /// Returns the hit's texts in the order of `fields`; several values of one field are joined by a space.
 fn render(hit: &Hit<'_>, fields: &[Field], reading: &Reading) -> Vec<Part> {
+    let texts = Texts::of(hit, reading);
     let part = |field: &Field| {
-        let text = text::values(hit, reading, &field.name).join(" ");
-        let text: Option<Arc<str>> = (!text.trim().is_empty()).then(|| text.into());
-        text.map(|text| Part::Text { label: field.label.clone(), text, max_tokens: field.max_tokens })
+        let text: Arc<str> = match texts.values(&field.name).as_slice() {
+            [only] => Arc::from(&**only),
+            several => several.join(" ").into(),
+        };
+        (!text.trim().is_empty()).then_some(text).map(|text| Part::Text { label: field.label.clone(), text, max_tokens: field.max_tokens })
     };
     fields.iter().filter_map(part).collect()
 }

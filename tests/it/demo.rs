@@ -174,7 +174,7 @@ fn people_get_a_table_of_80_columns_without_colours_in_a_pipe() {
     assert_eq!((config.rules.len(), config.rules[2].index.as_slice()), (3, &["podium-demo".to_owned()][..]));
     assert_eq!(table.matches("│ through Podium\n").count(), 5, "{table}");
     assert!(
-        ["NDCG@10 over 40 judged queries", "Rerank-Status: ", "Time per search", "cold", "warm", "after the start."]
+        ["NDCG@10 over 40 judged queries", "Rerank-Status:", "Time per search", "cold", "warm", "after the start."]
             .iter()
             .all(|part| table.contains(part)),
         "{table}"

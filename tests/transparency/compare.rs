@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::Range, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    comparator::{Answer, Difference, Promise, Reranked, compare, compare_items},
+    comparator::{Answer, Promise, Reranked, compare, compare_items},
     corpus::{self, Written, say},
+    difference::Difference,
     generated::{Index, Needs, PRICE, indices},
     golden::gateway,
     page::{PageAsked, from_the_first, widens, window_of},

@@ -3,7 +3,8 @@
 //! The answers are Podium's own, before an engine in miniature; without the fault the comparator finds nothing in them.
 
 use crate::{
-    comparator::{Answer, Difference, Promise, Reranked, compare, compare_items},
+    comparator::{Answer, Promise, Reranked, compare, compare_items},
+    difference::Difference,
     raw::{self, Node},
     support::{
         app::{self, Gateway, REVERSE},

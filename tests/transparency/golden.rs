@@ -227,7 +227,7 @@ impl Replay {
                 Promise::Untouched
             }
         };
-        let mut tell = |what: &str, found: Vec<crate::comparator::Difference>| {
+        let mut tell = |what: &str, found: Vec<crate::difference::Difference>| {
             if !found.is_empty() {
                 tally.failures.push(format!("{}: {what}: {status}: {found:?}", self.name));
             }

@@ -19,6 +19,8 @@ mod comparator;
 mod compare;
 /// Searches and answers that others wrote.
 mod corpus;
+/// What may be different between two answers.
+mod difference;
 /// The comparator tested: answers that are wrong on purpose.
 mod faults;
 /// Indices in which searches that others wrote find hits.

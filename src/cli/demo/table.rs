@@ -146,7 +146,9 @@ fn times(out: &mut impl Write, times: &[Timed]) -> fmt::Result {
 fn hurried(out: &mut impl Write, hurried: &Hurried) -> fmt::Result {
     let Hurried { text, timeout_ms, ms, rerank_status, in_engine_order, in_time, .. } = hurried;
     writeln!(out, "{STRONG}Without enough time{STRONG:#} (timeout = \"{timeout_ms}ms\"): “{text}”")?;
-    writeln!(out, "  after {ms:.1} ms   Rerank-Status: {rerank_status}")?;
+    // The status of a search that was in time is long.
+    let gap = if *in_time { "\n  " } else { " " };
+    writeln!(out, "  after {ms:.1} ms   Rerank-Status:{gap}{rerank_status}")?;
     let order = if *in_engine_order { "the engine's own order, hit for hit" } else { "another order than the engine's" };
     let luck = if *in_time { " – this machine was fast enough" } else { "" };
     writeln!(out, "  {order}{luck}")
