@@ -49,6 +49,8 @@ pub enum Reason {
     ClientOff,
     /// The budget ended.
     Timeout,
+    /// Not enough of the window would be scored in time, or too many searches are under way.
+    Overloaded,
     /// The model's queue is full.
     QueueFull,
     /// The model is still loading.
@@ -57,6 +59,8 @@ pub enum Reason {
     ModelUnavailable,
     /// The model failed on this search.
     ModelError,
+    /// The model failed, or was too slow, too often of late; it is tried again soon.
+    BreakerOpen,
     /// A bug of ours.
     Internal,
 }
@@ -119,10 +123,12 @@ impl Reason {
             Self::UnknownPit => "unknown-pit",
             Self::ClientOff => "client-off",
             Self::Timeout => "timeout",
+            Self::Overloaded => "overloaded",
             Self::QueueFull => "queue-full",
             Self::ModelLoading => "model-loading",
             Self::ModelUnavailable => "model-unavailable",
             Self::ModelError => "model-error",
+            Self::BreakerOpen => "breaker-open",
             Self::Internal => "internal",
         }
     }

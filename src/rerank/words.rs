@@ -58,12 +58,19 @@ impl Reason {
             ),
             Self::ClientOff => words("the client sent `Rerank: off`", "nothing: it is the client's wish"),
             Self::Timeout => words("`timeout` or `total-timeout` ended", "a smaller `window`, `max-tokens`; more `threads`"),
+            Self::Overloaded => words(
+                "not even `window.min` hits would be scored in time, or a bound of `[limits]` is reached",
+                "more capacity; a smaller `window.min`",
+            ),
             Self::QueueFull => words("`max-queue` documents wait already, or a remote model's server has too much to do", "more capacity"),
             Self::ModelLoading => words("the model is not there yet", "wait; `/ready` on the admin port says when"),
             Self::ModelUnavailable => {
                 words("the model could not be loaded; it is tried again", "`podium check`; `/ready` on the admin port says why")
             }
             Self::ModelError => words("the model failed on this search", "the log says how"),
+            Self::BreakerOpen => {
+                words("the model failed, or was late, too often of late; it is tried again within seconds", "the log says how it failed")
+            }
             Self::Internal => words("a bug of Podium", "the log says more; please report it"),
         }
     }
@@ -76,7 +83,7 @@ mod tests {
     use super::Reason;
 
     /// All reasons; a variant that is missing here is missed by the document's row.
-    const ALL: [Reason; 27] = [
+    const ALL: [Reason; 29] = [
         Reason::NoRule,
         Reason::MixedRules,
         Reason::NoQueryText,
@@ -99,10 +106,12 @@ mod tests {
         Reason::UnknownPit,
         Reason::ClientOff,
         Reason::Timeout,
+        Reason::Overloaded,
         Reason::QueueFull,
         Reason::ModelLoading,
         Reason::ModelUnavailable,
         Reason::ModelError,
+        Reason::BreakerOpen,
         Reason::Internal,
     ];
 
