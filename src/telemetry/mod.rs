@@ -1,4 +1,8 @@
-//! Logs: key-values on standard error, filtered by `PODIUM_LOG`. Query texts, bodies and credentials are never logged.
+//! What Podium says of itself: logs, and metrics (`names`).
+//!
+//! Logs are key-values on standard error, filtered by `PODIUM_LOG`. Query texts, bodies and credentials are never logged.
+
+pub mod names;
 
 use std::io::{self, IsTerminal};
 
