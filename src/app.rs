@@ -25,6 +25,7 @@ use tracing::info;
 use crate::{
     admin::{self, Admin, RerankApi},
     config::{Config, Environment, Secret, SecretError},
+    inference::ScoreCache,
     intercept::{Gateway, Intercept},
     listener,
     models::{self, Downloads, Registry, State, Store, Surroundings},
@@ -70,12 +71,13 @@ pub enum StartError {
 
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
-    let store = Arc::new(Store::new(config.cache.vectors));
+    let digester = Digester::new();
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
-        store,
-        digester: Digester::new(),
+        store: Arc::new(Store::new(config.cache.vectors)),
+        scores: ScoreCache::new(config.cache.scores, digester.clone()),
+        digester,
         progress,
         downloads: Downloads::default(),
     }

@@ -130,10 +130,23 @@ pub struct Limits {
 /// `[cache]`
 #[derive(Clone, Debug)]
 pub struct Cache {
+    /// Bytes for scores; 0 keeps none.
+    pub scores: u64,
+    /// Who shares them.
+    pub scores_scope: ScoresScope,
     /// Bytes for embeddings; 0 keeps none.
     pub vectors: u64,
     /// How long later pages follow the first; zero remembers nothing.
     pub page_memory: Duration,
+}
+
+/// Who shares the scores that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoresScope {
+    /// Everybody.
+    Shared,
+    /// Those alone who ask with the same identity.
+    Identity,
 }
 
 /// `[models.NAME]`

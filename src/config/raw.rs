@@ -14,7 +14,7 @@ use http::{Uri, uri::Scheme};
 use rerank_plugin::ControlTokens;
 
 use super::{
-    Cache, Kind, Limits, Listener, Model, Node, Remote, Secret, Upstream, UpstreamTls,
+    Cache, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -30,6 +30,7 @@ const GIB: u64 = 1024 * MIB;
 const REMOTE: &str = "remote";
 const ADDRESS: &str = "must be an http or https address, such as \"http://127.0.0.1:9200\"";
 const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
+const SCORES_SCOPES: [(&str, ScoresScope); 2] = [("shared", ScoresScope::Shared), ("identity", ScoresScope::Identity)];
 /// What a number of a vector is kept in, and whether that is half of what it is computed in.
 const VECTORS: [(&str, bool); 2] = [("f32", false), ("f16", true)];
 
@@ -69,7 +70,7 @@ impl<'f> RawFile<'f> {
             admin_token,
             upstream: file.section("upstream", &["response-timeout", "credentials"], upstream),
             limits: file.section("limits", &["inspected-memory", "max-concurrent-searches"], limits),
-            cache: file.section("cache", &["scores", "scores-scope", "answers", "vectors-file"], cache),
+            cache: file.section("cache", &["answers", "vectors-file"], cache),
             models: models.or(Vec::new()),
             defaults: file.section("defaults", RawRule::LATER, RawRule::read_defaults),
             rules: rules.or(Vec::new()),
@@ -108,6 +109,8 @@ fn limits(table: &mut Table<'_>) -> Limits {
 
 fn cache(table: &mut Table<'_>) -> Cache {
     Cache {
+        scores: table.read("scores", size(0..=u64::MAX)).or(256 * MIB),
+        scores_scope: table.read("scores-scope", word(&SCORES_SCOPES)).or(ScoresScope::Shared),
         vectors: table.read("vectors", size(0..=u64::MAX)).or(GIB),
         page_memory: table.read("page-memory", duration(Duration::ZERO..=LONGEST)).or(Duration::from_secs(60)),
     }

@@ -3,6 +3,7 @@
 //! Knows neither HTTP nor Elasticsearch.
 
 mod queue;
+mod score_cache;
 mod unit;
 mod worker;
 
@@ -12,10 +13,13 @@ use rerank_plugin::{Card, Deadline, Document, Fault, Loaded, Prepared, PreparedQ
 use tokio::{sync::mpsc, task, time};
 use tracing::warn;
 
-pub use self::unit::Pairs;
 use self::{
     queue::{Job, Queue},
     worker::Batch,
+};
+pub use self::{
+    score_cache::{PairKey, QueryKey, ScoreCache},
+    unit::Pairs,
 };
 use crate::rerank::Reason;
 

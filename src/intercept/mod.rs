@@ -31,12 +31,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
+use rerank_plugin::Digest128;
 use tower::Service;
 
 use crate::{
     body::Body,
-    config::{Config, Rule},
+    config::{Config, Rule, ScoresScope},
     models::Registry,
     rerank::{Digester, Outcome, Reason},
     respond,
@@ -49,6 +50,7 @@ pub struct Gateway {
     rules: Vec<Arc<Rule>>,
     headers: bool,
     max_inspected_body: usize,
+    scores_scope: ScoresScope,
     registry: Arc<Registry>,
     digester: Digester,
     memory: memory::Memory,
@@ -72,11 +74,20 @@ impl Gateway {
             rules: config.rules.clone(),
             headers: config.headers,
             max_inspected_body: config.limits.max_inspected_body,
+            scores_scope: config.cache.scores_scope,
             registry,
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
             points: pit::PointsInTime::new(digester.clone()),
             digester,
+        }
+    }
+
+    /// Returns who shares the scores of a search that came with these headers; `None`: everybody.
+    pub fn scope(&self, headers: &HeaderMap) -> Option<Digest128> {
+        match self.scores_scope {
+            ScoresScope::Shared => None,
+            ScoresScope::Identity => Some(pin::name_identity(&self.digester, headers)),
         }
     }
 }

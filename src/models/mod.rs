@@ -228,7 +228,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{Downloads, Surroundings, check_vectors, families, load, options};
-    use crate::{config::Model, rerank::Digester};
+    use crate::{config::Model, inference::ScoreCache, rerank::Digester};
 
     fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
         Model {
@@ -253,6 +253,7 @@ mod tests {
             families: families().into(),
             environment: Arc::default(),
             store: Arc::new(MapStore::default()),
+            scores: ScoreCache::new(0, Digester::new()),
             digester: Digester::new(),
             progress: Arc::new(Silent),
             downloads: Downloads::default(),

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{self, Config, Environment, Fusion},
-    inference::{Pairs, Reranker, Settings},
+    inference::{Pairs, Reranker, ScoreCache, Settings},
     models::{Downloads, ModelError, load, unit::PAIRS},
     rerank::{Digester, Reason, fuse::fusion_of},
 };
@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub environment: Arc<Environment>,
     /// Where models keep vectors.
     pub store: Arc<dyn ArtifactStore>,
+    /// Where scores are kept.
+    pub scores: ScoreCache,
     /// Hashes what models see.
     pub digester: Digester,
     /// Told how far a download is.
