@@ -164,7 +164,8 @@ async fn drained(mut draining: watch::Receiver<bool>) {
 fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::Readiness {
     Arc::new(move || {
         let models = registry.states().filter_map(|(name, state)| match state {
-            State::Ready(_) => None,
+            // One that waits for its first search keeps nobody waiting.
+            State::Ready(_) | State::Idle => None,
             State::Loading => Some(format!("model {name} is loading")),
             State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
         });

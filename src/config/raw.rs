@@ -29,6 +29,7 @@ const GIB: u64 = 1024 * MIB;
 /// The kind of models that run elsewhere.
 const REMOTE: &str = "remote";
 const ADDRESS: &str = "must be an http or https address, such as \"http://127.0.0.1:9200\"";
+const LOAD: [(&str, bool); 2] = [("eager", false), ("lazy", true)];
 const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
 const SCORES_SCOPES: [(&str, ScoresScope); 2] = [("shared", ScoresScope::Shared), ("identity", ScoresScope::Identity)];
 /// What a number of a vector is kept in, and whether that is half of what it is computed in.
@@ -117,7 +118,7 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] = &["device", "dtype", "load", "chunking"];
+    const LATER: &[&str] = &["device", "dtype", "chunking"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
@@ -140,6 +141,7 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             max_tokens: table.read("max-tokens", whole(8..=131_072)).optional(),
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
+            lazy: table.read("load", word(&LOAD)).or(false),
             control_tokens: table.read("control-tokens", word(&CONTROL_TOKENS)).or(ControlTokens::Escape),
             dimensions: table.read("dimensions", whole(1..=65_536)).optional(),
             half_vectors: table.read("vectors", word(&VECTORS)).or(false),
@@ -161,6 +163,7 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         max_tokens,
         batch_tokens: 16_384,
         max_queue: usize::MAX,
+        lazy: table.read("load", word(&LOAD)).or(false),
         control_tokens: ControlTokens::Escape,
         dimensions: None,
         half_vectors: false,

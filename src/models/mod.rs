@@ -240,6 +240,7 @@ mod tests {
             max_tokens: None,
             batch_tokens: 16384,
             max_queue: 1,
+            lazy: false,
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
