@@ -171,14 +171,14 @@ impl Ticket {
 
     /// Leaves with what is scored.
     pub fn leave(self) -> Left {
-        self.queue.lines().schedule.leave(self.id)
+        self.queue.lines().schedule.leave(self.id, Instant::now())
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut lines = self.queue.lines();
-        lines.schedule.leave(self.id);
+        lines.schedule.leave(self.id, Instant::now());
         lines.sleeping.remove(&self.id);
     }
 }
