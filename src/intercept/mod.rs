@@ -33,6 +33,7 @@ use std::{
 
 use http::{Request, Response};
 use tower::Service;
+use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
     body::Body,
@@ -41,6 +42,7 @@ use crate::{
     rerank::{Digester, Outcome, Reason},
     respond,
     route::{Match, Route, route},
+    telemetry::{Requests, Searches, Way},
     upstream::Upstream,
 };
 
@@ -54,6 +56,8 @@ pub struct Gateway {
     memory: memory::Memory,
     pins: pin::Pins,
     points: pit::PointsInTime,
+    searches: Searches,
+    requests: Requests,
 }
 
 /// The service: searches with a rule are reranked, everything else streams through.
@@ -61,6 +65,17 @@ pub struct Gateway {
 pub struct Intercept {
     upstream: Upstream,
     gateway: Arc<Gateway>,
+}
+
+/// Returns where a request goes, for whoever counts.
+fn way(route: &Route) -> Way {
+    match route {
+        Route::Search(_) | Route::SearchEverywhere(_) => Way::Search,
+        Route::Template(_) => Way::Template,
+        Route::MultiSearch(_) => Way::MultiSearch,
+        Route::OpenPit(_) | Route::ClosePit => Way::PointInTime,
+        Route::Passthrough => Way::Passthrough,
+    }
 }
 
 // === impl Gateway ===
@@ -76,8 +91,15 @@ impl Gateway {
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
             points: pit::PointsInTime::new(digester.clone()),
+            searches: Searches::new(&config.rules),
+            requests: Requests::new(),
             digester,
         }
+    }
+
+    /// Tells how much it keeps, for the page of metrics.
+    pub fn measure(&self) {
+        self.pins.measure();
     }
 }
 
@@ -90,8 +112,21 @@ impl Intercept {
     }
 
     async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let gateway = Arc::clone(&self.gateway);
         let uri = request.uri();
-        match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
+        let route = route(request.method(), uri.path(), uri.query(), request.headers(), &gateway.rules);
+        let way = way(&route);
+        let response = match way {
+            // What streams through has no span: nothing is done with it.
+            Way::Passthrough => self.forward(request, None).await,
+            way => self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty)).await,
+        };
+        gateway.requests.count(way, response.status());
+        response
+    }
+
+    async fn take(self, route: Route, request: Request<Body>) -> Response<Body> {
+        match route {
             Route::Passthrough => self.forward(request, None).await,
             Route::OpenPit(index) => pit::open(&self, &index, request).await,
             Route::ClosePit => pit::close(&self, request).await,
