@@ -26,6 +26,7 @@ use tracing::info;
 use crate::{
     admin::{self, Admin, RerankApi},
     config::{Config, Environment, Secret, SecretError},
+    inference::ScoreCache,
     intercept::{Gateway, Intercept},
     listener,
     models::{self, Downloads, Registry, State, Store, Surroundings},
@@ -73,12 +74,13 @@ pub enum StartError {
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
     telemetry::record();
-    let store = Arc::new(Store::new(config.cache.vectors));
+    let digester = Digester::new();
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
-        store,
-        digester: Digester::new(),
+        store: Arc::new(Store::new(config.cache.vectors)),
+        scores: ScoreCache::new(config.cache.scores, digester.clone()),
+        digester,
         progress,
         downloads: Downloads::default(),
     }
@@ -93,8 +95,6 @@ impl App {
     /// See [`StartError`].
     pub async fn bind(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
         telemetry::record();
-        // Nobody has panicked yet: a counter is there before it counts.
-        counter!(names::PANICS).absolute(0);
         let token = config.admin.token.as_ref().map(Secret::reveal).transpose().map_err(StartError::Token)?;
         let clients = bind("listener.address", config.listener.address).await?;
         let operators = bind("admin.address", config.admin.address).await?;
@@ -173,7 +173,8 @@ async fn drained(mut draining: watch::Receiver<bool>) {
 fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::Readiness {
     Arc::new(move || {
         let models = registry.states().filter_map(|(name, state)| match state {
-            State::Ready(_) => None,
+            // One that waits for its first search keeps nobody waiting.
+            State::Ready(_) | State::Idle => None,
             State::Loading => Some(format!("model {name} is loading")),
             State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
         });

@@ -164,7 +164,8 @@ mod tests {
     fn a_reranked_search_says_so() {
         let mut headers = HeaderMap::new();
         headers.insert("server-timing", "db;dur=1".parse().unwrap());
-        let reranked = Reranked { model: "minilm".into(), window: 100, scored: 100, cached: 80, trust: Some(0.87), dropped: Some(3) };
+        let reranked =
+            Reranked { model: "minilm".into(), window: 100, scored: 100, cached: 80, trust: Some(0.87), dropped: Some(3), late: None };
         let timing = Timing { engine: Duration::from_micros(12_140), rerank: Duration::from_micros(30_360) };
         set_status(&mut headers, &Outcome::Reranked(reranked), Some(timing));
         assert_eq!(headers["rerank-status"], "reranked; model=\"minilm\"; window=100; scored=100; cached=80; trust=0.87; dropped=3");

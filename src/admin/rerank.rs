@@ -11,6 +11,7 @@ use tokio::task;
 
 use crate::{
     body::{Body, Collected, collect_patiently},
+    inference,
     models::Registry,
     rerank::{Digester, Reason},
     respond,
@@ -144,7 +145,7 @@ impl RerankApi {
             self.digester.document(vec![part])
         };
         let documents = texts.iter().map(document).collect();
-        let scores = reranker.score(query, documents, deadline).await.map_err(|reason| refused(reason, &model))?;
+        let scores = reranker.score(inference::Ask::all(query, documents, deadline)).await.map_err(|reason| refused(reason, &model))?;
         let returned = ask.return_documents.then_some(texts);
         Ok(Answer { model, results: ranked(&scores.by_document, ask.top_n, returned) })
     }

@@ -31,13 +31,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
+use rerank_plugin::Digest128;
 use tower::Service;
 use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
     body::Body,
-    config::{Config, Rule},
+    config::{Config, Rule, ScoresScope},
     models::Registry,
     rerank::{Digester, Outcome, Reason},
     respond,
@@ -51,6 +52,7 @@ pub struct Gateway {
     rules: Vec<Arc<Rule>>,
     headers: bool,
     max_inspected_body: usize,
+    scores_scope: ScoresScope,
     registry: Arc<Registry>,
     digester: Digester,
     memory: memory::Memory,
@@ -87,6 +89,7 @@ impl Gateway {
             rules: config.rules.clone(),
             headers: config.headers,
             max_inspected_body: config.limits.max_inspected_body,
+            scores_scope: config.cache.scores_scope,
             registry,
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
@@ -100,6 +103,14 @@ impl Gateway {
     /// Tells how much it keeps, for the page of metrics.
     pub fn measure(&self) {
         self.pins.measure();
+    }
+
+    /// Returns who shares the scores of a search that came with these headers; `None`: everybody.
+    pub fn scope(&self, headers: &HeaderMap) -> Option<Digest128> {
+        match self.scores_scope {
+            ScoresScope::Shared => None,
+            ScoresScope::Identity => Some(pin::name_identity(&self.digester, headers)),
+        }
     }
 }
 

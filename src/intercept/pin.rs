@@ -14,7 +14,7 @@ use rerank_plugin::{Digest128, Score};
 use tokio::sync::watch;
 
 use crate::{
-    rerank::{Digester, Outcome},
+    rerank::{Digester, Digesting, Outcome},
     telemetry::names,
 };
 
@@ -90,8 +90,18 @@ pub struct Lead {
     sender: watch::Sender<Option<Arc<Pin>>>,
 }
 
-/// Returns the name of a search: who asks (all headers but a few that tell nothing), and all that it asks but the page.
+/// Returns the name of a search: who asks, and all that it asks but the page.
 pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> Digest128 {
+    with_identity(digester.start().piece(subject), headers).finish()
+}
+
+/// Returns the name of who asks.
+pub fn name_identity(digester: &Digester, headers: &HeaderMap) -> Digest128 {
+    with_identity(digester.start().piece(b"identity"), headers).finish()
+}
+
+/// Adds who asks: all headers but a few that tell nothing.
+fn with_identity(start: Digesting, headers: &HeaderMap) -> Digesting {
     let tells = |name: &HeaderName| {
         let ignored = IGNORED.contains(name) || IGNORED_BY_NAME.contains(&name.as_str());
         !ignored && !IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
@@ -99,8 +109,7 @@ pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> 
     let telling = headers.iter().filter(|(name, _)| tells(name));
     let mut sorted: Vec<(&str, &[u8])> = telling.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     sorted.sort_by_key(|(name, _)| *name);
-    let start = digester.start().piece(subject);
-    sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value)).finish()
+    sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value))
 }
 
 // === impl Pins ===

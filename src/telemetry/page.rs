@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{task, time};
 
@@ -61,6 +61,8 @@ fn install() -> PrometheusHandle {
     if metrics::set_global_recorder(recorder).is_ok() {
         describe();
         gauge!(names::BUILD_INFO, names::VERSION => env!("CARGO_PKG_VERSION")).set(1.0);
+        // Its only other place is the panic: a counter is to be there before it counts.
+        counter!(names::PANICS).absolute(0);
     }
     handle
 }

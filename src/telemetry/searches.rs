@@ -42,6 +42,7 @@ pub struct OfRule {
     reranked: Counter,
     /// Of rules that fuse adaptively alone.
     trust: OnceLock<Gauge>,
+    partial: Reasons,
     skipped: Reasons,
 }
 
@@ -61,6 +62,7 @@ struct Lines {
 }
 
 const SKIPPED: &str = "skipped";
+const PARTIAL: &str = "partial";
 const RERANKED: &str = "reranked";
 
 // === impl Stage ===
@@ -119,6 +121,7 @@ impl OfRule {
             page_bytes: of_rule(names::PAGE_BYTES),
             reranked: counter!(names::SEARCHES, names::RULE => label.clone(), names::OUTCOME => RERANKED, names::REASON => ""),
             trust: OnceLock::new(),
+            partial: Reasons::default(),
             skipped: Reasons::default(),
         }
     }
@@ -167,7 +170,10 @@ impl OfRule {
     }
 
     fn count_reranked(&self, reranked: &Reranked) {
-        self.reranked.increment(1);
+        match reranked.late {
+            Some(reason) => self.partial.of(reason).0.get_or_init(|| self.register(PARTIAL, reason)).increment(1),
+            None => self.reranked.increment(1),
+        }
         self.window.record(reranked.window as f64);
         if let Some(trust) = reranked.trust {
             self.trust.get_or_init(|| gauge!(names::TRUST, names::RULE => self.number.to_string())).set(trust);
