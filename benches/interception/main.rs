@@ -13,8 +13,9 @@ use clap::Parser;
 
 use self::load::{
     arrivals::{Schedule, Served, Target, send},
+    machine::load_average,
     podium::Podium,
-    report::{Rounds, load_average, quantile},
+    report::{Rounds, quantile},
     upstream,
 };
 

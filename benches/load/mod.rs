@@ -1,6 +1,8 @@
 //! What benchmarks of the running gateway stand on: a canned upstream, open-loop arrivals, the real binary, and figures of rounds.
+#![allow(dead_code, reason = "each benchmark takes what it needs")]
 
 pub mod arrivals;
+pub mod machine;
 pub mod podium;
 pub mod report;
 pub mod upstream;

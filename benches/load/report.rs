@@ -1,6 +1,6 @@
-//! Figures of rounds: quantiles, medians with their spread, and how busy the machine was.
+//! Figures of rounds: quantiles, medians with their spread.
 
-use std::{fmt, fs, time::Duration};
+use std::{fmt, time::Duration};
 
 /// A figure of each round.
 #[derive(Clone, Debug)]
@@ -12,12 +12,6 @@ pub fn quantile(latencies: &[Duration], share: f64) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let place = (sorted.len() as f64 * share) as usize;
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
-}
-
-/// Returns the system's load averages over 1, 5 and 15 minutes, as it prints them.
-pub fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_else(|_| "unknown".to_owned());
-    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
 // === impl Rounds ===
