@@ -93,13 +93,14 @@ impl Intercept {
         let uri = request.uri();
         match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
             Route::Passthrough => self.forward(request, None).await,
-            Route::OpenPit(index) => pit::open(&self, &index, request).await,
-            Route::ClosePit => pit::close(&self, request).await,
-            Route::MultiSearch(call) => multi::Multi::new(self, call).answer(request).await,
-            Route::Template(Match::Rule(rule)) => template::Template::new(self, rule).answer(request).await,
-            Route::Template(matched) => self.search(request, matched).await,
-            Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
-            Route::Search(matched) => self.search(request, matched).await,
+            // Boxed one by one: a request that passes through would otherwise carry the room of the largest.
+            Route::OpenPit(index) => Box::pin(pit::open(&self, &index, request)).await,
+            Route::ClosePit => Box::pin(pit::close(&self, request)).await,
+            Route::MultiSearch(call) => Box::pin(multi::Multi::new(self, call).answer(request)).await,
+            Route::Template(Match::Rule(rule)) => Box::pin(template::Template::new(self, rule).answer(request)).await,
+            Route::Template(matched) => Box::pin(self.search(request, matched)).await,
+            Route::SearchEverywhere(matched) => Box::pin(everywhere::answer(self, matched, request)).await,
+            Route::Search(matched) => Box::pin(self.search(request, matched)).await,
         }
     }
 
