@@ -228,7 +228,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{Downloads, Surroundings, check_vectors, families, load, options};
-    use crate::{config::Model, rerank::Digester};
+    use crate::{config::Model, inference::ScoreCache, rerank::Digester};
 
     fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
         Model {
@@ -240,6 +240,7 @@ mod tests {
             max_tokens: None,
             batch_tokens: 16384,
             max_queue: 1,
+            lazy: false,
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
@@ -253,6 +254,7 @@ mod tests {
             families: families().into(),
             environment: Arc::default(),
             store: Arc::new(MapStore::default()),
+            scores: ScoreCache::new(0, Digester::new()),
             digester: Digester::new(),
             progress: Arc::new(Silent),
             downloads: Downloads::default(),
