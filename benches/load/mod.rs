@@ -2,7 +2,10 @@
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
 pub mod arrivals;
+pub mod gateway;
 pub mod machine;
+pub mod measured;
+pub mod model;
 pub mod podium;
 pub mod report;
 pub mod upstream;

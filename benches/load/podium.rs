@@ -47,13 +47,7 @@ impl Podium {
             .stdout(Stdio::null())
             .spawn()?;
         let podium = Self { address, admin, child, _folder: folder };
-        let end = Instant::now() + READY;
-        while !is_ready(admin) {
-            if Instant::now() > end {
-                return Err(io::Error::other("podium is not ready"));
-            }
-            thread::sleep(BETWEEN_LOOKS);
-        }
+        wait_until_ready(admin)?;
         Ok(podium)
     }
 
@@ -69,6 +63,21 @@ impl Drop for Podium {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Returns once every model of the gateway with this admin port is there.
+///
+/// # Errors
+/// They are not, in a minute.
+pub fn wait_until_ready(admin: SocketAddr) -> io::Result<()> {
+    let end = Instant::now() + READY;
+    while !is_ready(admin) {
+        if Instant::now() > end {
+            return Err(io::Error::other("the gateway is not ready"));
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(())
 }
 
 fn is_ready(admin: SocketAddr) -> bool {

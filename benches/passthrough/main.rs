@@ -18,7 +18,7 @@ use self::{
     load::{
         machine::{load_average, processor_seconds},
         podium::{Podium, free_addresses},
-        report::Rounds,
+        report::Spread,
     },
     nginx::Nginx,
     wrk::Load,
@@ -120,10 +120,10 @@ fn row(answer: &str, connections: usize, asked: &[Asked; 3], arguments: &Argumen
 }
 
 fn median(figures: &[f64]) -> f64 {
-    Rounds::new(figures.iter().copied()).median()
+    Spread::new(figures.iter().copied()).median()
 }
 
 /// The ratio of each round, as the median with its spread.
-fn ratio(own: &[f64], other: &[f64]) -> Rounds {
-    Rounds::new(own.iter().zip(other).map(|(own, other)| own / other))
+fn ratio(own: &[f64], other: &[f64]) -> Spread {
+    Spread::new(own.iter().zip(other).map(|(own, other)| own / other))
 }

@@ -131,7 +131,8 @@ impl Intercept {
         let response = match way {
             // What streams through has no span: nothing is done with it.
             Way::Passthrough => self.forward(request, None).await,
-            way => self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty)).await,
+            // Boxed: a request that streams through would otherwise carry the room of a search.
+            way => Box::pin(self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty))).await,
         };
         unanswered.answered(response.status());
         response
@@ -140,14 +141,13 @@ impl Intercept {
     async fn take(self, route: Route, request: Request<Body>) -> Response<Body> {
         match route {
             Route::Passthrough => self.forward(request, None).await,
-            // Boxed one by one: a request that passes through would otherwise carry the room of the largest.
-            Route::OpenPit(index) => Box::pin(pit::open(&self, &index, request)).await,
-            Route::ClosePit => Box::pin(pit::close(&self, request)).await,
-            Route::MultiSearch(call) => Box::pin(multi::Multi::new(self, call).answer(request)).await,
-            Route::Template(Match::Rule(rule)) => Box::pin(template::Template::new(self, rule).answer(request)).await,
-            Route::Template(matched) => Box::pin(self.search(request, matched)).await,
-            Route::SearchEverywhere(matched) => Box::pin(everywhere::answer(self, matched, request)).await,
-            Route::Search(matched) => Box::pin(self.search(request, matched)).await,
+            Route::OpenPit(index) => pit::open(&self, &index, request).await,
+            Route::ClosePit => pit::close(&self, request).await,
+            Route::MultiSearch(call) => multi::Multi::new(self, call).answer(request).await,
+            Route::Template(Match::Rule(rule)) => template::Template::new(self, rule).answer(request).await,
+            Route::Template(matched) => self.search(request, matched).await,
+            Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
+            Route::Search(matched) => self.search(request, matched).await,
         }
     }
 
