@@ -189,6 +189,9 @@ fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>) -> MetricsPage {
         for (name, state) in registry.states() {
             let ready = matches!(state, State::Ready(_));
             gauge!(names::MODEL_READY, names::MODEL => name.to_owned()).set(f64::from(u8::from(ready)));
+            if let State::Ready(reranker) = state {
+                reranker.measure();
+            }
         }
         gateway.measure();
     })

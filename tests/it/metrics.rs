@@ -304,21 +304,9 @@ fn is_label(label: &str) -> bool {
 }
 
 /// What is there only when something has happened, or is not there yet.
-const SOMETIMES: [&str; 18] = [
+const SOMETIMES: [&str; 6] = [
     names::TRUST,
     names::SEARCHES_SHED,
-    names::QUEUE_PAIRS,
-    names::QUEUE_TOKENS,
-    names::BATCH_PAIRS,
-    names::BATCH_FILL_RATIO,
-    names::BATCH_PADDING_RATIO,
-    names::BATCH_SECONDS,
-    names::SCORED_TOKENS,
-    names::SCORED_PAIRS,
-    names::LATE_SCORES,
-    names::BREAKER_STATE,
-    names::WORKER_RESTARTS,
-    names::PAIRS_SET_ASIDE,
     names::CACHE_HITS,
     names::CACHE_MISSES,
     names::CACHE_BYTES,

@@ -154,8 +154,9 @@ impl Explainer<'_> {
         if response.failed_shards > 0 && plan.rewrites() {
             return told.skip(Reason::RewriteRejected);
         }
+        let gateway = &self.intercept.gateway;
         let ranking =
-            Ranking { gateway: &self.intercept.gateway, rule: self.rule, plan, path: self.path, response: &response, bytes, scope: None };
+            Ranking { gateway, rule: self.rule, plan, path: self.path, response: &response, bytes, scope: gateway.scope(&self.asked.head.headers) };
         let candidates = ranking.candidates().unwrap_or_default();
         let started = Instant::now();
         let scored = ranking.score(reranker, Deadline::after(PATIENCE), false).await;
