@@ -85,12 +85,11 @@ impl Queue {
         }
     }
 
-    /// Hands in what became of a worker's pass.
-    pub fn finish(&self, worker: usize, ended: Ended, took: Duration) -> Tally {
+    /// Hands in what became of a worker's pass; it is counted before anybody hears of it.
+    pub fn finish(&self, worker: usize, ended: Ended, took: Duration, count: impl FnOnce(Tally)) {
         let mut lines = self.lines();
-        let tally = lines.schedule.finish(worker, ended, took, Instant::now());
+        count(lines.schedule.finish(worker, ended, took, Instant::now()));
         lines.wake();
-        tally
     }
 
     /// A worker has ended, and with it the model: all searches go.

@@ -304,14 +304,8 @@ fn is_label(label: &str) -> bool {
 }
 
 /// What is there only when something has happened, or is not there yet.
-const SOMETIMES: [&str; 6] = [
-    names::TRUST,
-    names::SEARCHES_SHED,
-    names::CACHE_HITS,
-    names::CACHE_MISSES,
-    names::CACHE_BYTES,
-    names::CACHE_ENTRIES,
-];
+const SOMETIMES: [&str; 6] =
+    [names::TRUST, names::SEARCHES_SHED, names::CACHE_HITS, names::CACHE_MISSES, names::CACHE_BYTES, names::CACHE_ENTRIES];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_on_the_page_after_one_search() {

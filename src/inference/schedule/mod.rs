@@ -500,7 +500,7 @@ impl Schedule {
     /// Takes nothing any more, and lets all searches go for this reason.
     pub fn refuse(&mut self, reason: Reason) {
         self.refuses = Some(reason);
-        for (id, search) in &mut self.searches {
+        for (id, search) in self.searches.iter_mut().filter(|(_, search)| search.left_with.fault.is_none()) {
             search.left_with.refused = Some(reason);
             self.done.push(*id);
         }

@@ -155,8 +155,15 @@ impl Explainer<'_> {
             return told.skip(Reason::RewriteRejected);
         }
         let gateway = &self.intercept.gateway;
-        let ranking =
-            Ranking { gateway, rule: self.rule, plan, path: self.path, response: &response, bytes, scope: gateway.scope(&self.asked.head.headers) };
+        let ranking = Ranking {
+            gateway,
+            rule: self.rule,
+            plan,
+            path: self.path,
+            response: &response,
+            bytes,
+            scope: gateway.scope(&self.asked.head.headers),
+        };
         let candidates = ranking.candidates().unwrap_or_default();
         let started = Instant::now();
         let scored = ranking.score(reranker, Deadline::after(PATIENCE), false).await;
