@@ -100,6 +100,11 @@ pub fn set_status(headers: &mut HeaderMap, outcome: &Outcome, timing: Option<Tim
     write_status(headers, &outcome.to_string(), timing);
 }
 
+/// Writes how the search was reranked whose answer is given out once more, and that it is.
+pub fn set_reused(headers: &mut HeaderMap, outcome: &Outcome) {
+    write_status(headers, &format!("{outcome}; answer=hit"), None);
+}
+
 /// Writes how the items of a multi search were reranked, and where its time went, into its answer's head.
 pub fn set_statuses(headers: &mut HeaderMap, outcomes: &[Outcome], timing: Option<Timing>) {
     write_status(headers, &Outcomes(outcomes).to_string(), timing);

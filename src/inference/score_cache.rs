@@ -10,10 +10,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use metrics::{Counter, counter};
 use moka::sync::Cache;
 use rerank_plugin::{Digest128, Fingerprint, Score};
 
-use crate::rerank::Digester;
+use crate::{rerank::Digester, telemetry::names};
 
 /// What the entry of a query takes in memory besides its scores, measured: the cache's node, its place in the order, the locks.
 const QUERY_BYTES: usize = 400;
@@ -27,6 +28,14 @@ const MOST_SCORES: usize = 1 << 14;
 pub struct ScoreCache {
     kept: Option<Cache<QueryKey, Arc<OfQuery>, BuildHasherDefault<Hashed>>>,
     digester: Digester,
+    looks: Looks,
+}
+
+/// What became of the looks of searches.
+#[derive(Clone, Debug)]
+struct Looks {
+    found: Counter,
+    missed: Counter,
 }
 
 /// The name of one query and the model that it is asked of: a keyed hash, for texts are attacker-supplied.
@@ -62,7 +71,8 @@ impl ScoreCache {
             let weigh = |_: &QueryKey, query: &Arc<OfQuery>| u32::try_from(query.weight()).unwrap_or(u32::MAX);
             Cache::builder().max_capacity(bytes).weigher(weigh).build_with_hasher(BuildHasherDefault::default())
         });
-        Self { kept, digester }
+        let count = |name| counter!(name, names::CACHE => names::CACHE_SCORES);
+        Self { kept, digester, looks: Looks { found: count(names::CACHE_HITS), missed: count(names::CACHE_MISSES) } }
     }
 
     /// Whether anything is ever kept.
@@ -84,9 +94,18 @@ impl ScoreCache {
 
     /// Returns the scores of a query's documents, in their order: one look for all of them.
     pub fn get_all(&self, query: QueryKey, documents: impl ExactSizeIterator<Item = Digest128>) -> Vec<Option<Score>> {
-        let Some(known) = self.kept.as_ref().and_then(|kept| kept.get(&query)) else { return vec![None; documents.len()] };
-        let known = known.read();
-        documents.map(|document| known.get(&name(document)).copied()).collect()
+        let Some(kept) = &self.kept else { return vec![None; documents.len()] };
+        let scores: Vec<Option<Score>> = match kept.get(&query) {
+            Some(known) => {
+                let known = known.read();
+                documents.map(|document| known.get(&name(document)).copied()).collect()
+            }
+            None => vec![None; documents.len()],
+        };
+        let found = scores.iter().flatten().count();
+        self.looks.found.increment(found as u64);
+        self.looks.missed.increment((scores.len() - found) as u64);
+        scores
     }
 
     /// Keeps the score of one pair.

@@ -3,7 +3,9 @@
 //! **Invariant:** a search that the engine answered never becomes an error here. Whatever fails, the engine's own order goes
 //! out, and says so.
 
+mod admission;
 mod answer;
+mod answers;
 mod asked;
 mod compute;
 mod encoding;
@@ -18,6 +20,7 @@ mod pit;
 pub mod plan;
 mod rank;
 mod render;
+mod reuse;
 mod search;
 pub mod serve;
 mod template;
@@ -31,12 +34,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, response};
 use rerank_plugin::Digest128;
 use tower::Service;
 
 use crate::{
-    body::Body,
+    body::{self, Body},
     config::{Config, Rule, ScoresScope},
     models::Registry,
     rerank::{Digester, Outcome, Reason},
@@ -56,6 +60,8 @@ pub struct Gateway {
     memory: memory::Memory,
     pins: pin::Pins,
     points: pit::PointsInTime,
+    admission: admission::Admission,
+    answers: answers::Answers,
 }
 
 /// The service: searches with a rule are reranked, everything else streams through.
@@ -79,7 +85,24 @@ impl Gateway {
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
             points: pit::PointsInTime::new(digester.clone()),
+            admission: admission::Admission::new(&config.limits),
+            answers: answers::Answers::new(config.cache.answers),
             digester,
+        }
+    }
+
+    /// Returns an answer of ours; its bytes count until they are with the client.
+    fn hand_out(&self, head: response::Parts, page: Bytes) -> Response<Body> {
+        Response::from_parts(head, body::uncounted(self.admission.memory().hold(page)))
+    }
+
+    /// Whether searches that go there may be looked into.
+    fn may_rank(&self, route: &Route) -> bool {
+        match route {
+            Route::Search(matched) | Route::Template(matched) => matches!(matched, Match::Rule(_)),
+            // Their bodies say which rule they have.
+            Route::SearchEverywhere(_) | Route::MultiSearch(_) => !self.rules.is_empty(),
+            Route::OpenPit(_) | Route::ClosePit | Route::Passthrough => false,
         }
     }
 
@@ -102,7 +125,12 @@ impl Intercept {
 
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let uri = request.uri();
-        match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
+        let route = route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules);
+        let place = self.gateway.may_rank(&route).then(|| self.gateway.admission.enter());
+        if let Some(None) = place {
+            return self.shed(route, request).await;
+        }
+        match route {
             Route::Passthrough => self.forward(request, None).await,
             Route::OpenPit(index) => pit::open(&self, &index, request).await,
             Route::ClosePit => pit::close(&self, request).await,
@@ -111,6 +139,16 @@ impl Intercept {
             Route::Template(matched) => self.search(request, matched).await,
             Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
             Route::Search(matched) => self.search(request, matched).await,
+        }
+    }
+
+    /// Passes on a search for which there is no place.
+    async fn shed(self, route: Route, request: Request<Body>) -> Response<Body> {
+        match route {
+            Route::Search(Match::Rule(rule)) | Route::Template(Match::Rule(rule)) | Route::SearchEverywhere(Match::Rule(rule)) => {
+                search::Search::new(self, rule).forward(request, Reason::Overloaded).await
+            }
+            _ => self.forward(request, self.gateway.headers.then_some(Reason::Overloaded)).await,
         }
     }
 

@@ -115,7 +115,7 @@ impl Multi {
         let Some(patience) = gateway.rules.iter().map(|rule| rule.total_timeout).max() else {
             return self.forward(request, Reason::NoRule).await;
         };
-        let asked = match Asked::read(request, gateway.max_inspected_body, patience).await {
+        let asked = match Asked::read(request, &gateway, patience).await {
             Ok(asked) => asked,
             Err(Unread::Forward(request, reason)) => return self.forward(*request, reason).await,
             Err(Unread::Broken) => return respond::request_body_broken(),
@@ -226,7 +226,7 @@ impl Multi {
             Err(error) => return self.finish(&flight, respond::upstream_error(&error), Reason::UpstreamStatus),
         };
         let rewrites = self.call.is_template || flight.plans.iter().flatten().any(|planned| planned.plan.rewrites());
-        match answer::read(response, gateway.max_inspected_body, rewrites).await {
+        match answer::read(response, &gateway, rewrites).await {
             Answer::Final(answer) => self.finish(&flight, answer, Reason::UpstreamStatus),
             Answer::Refused(reason) => self.refused(&flight, reason).await,
             Answer::Hits { head, coding, decoded } => {
@@ -264,7 +264,8 @@ impl Multi {
         match compute(texts.iter().map(|text| text.len()).sum(), || answer.with(replaced)) {
             Some(body) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
-                self.tell(flight, rebuild(head, coding, body, &flight.asked.head.headers), &outcomes, Some(timing))
+                let (head, page) = rebuild(head, coding, body, &flight.asked.head.headers);
+                self.tell(flight, self.intercept.gateway.hand_out(head, page), &outcomes, Some(timing))
             }
             None => self.refused(flight, Reason::Internal).await,
         }
@@ -301,7 +302,7 @@ impl Multi {
         let instead = flight.instead(flight.sent.only(&places), Some(flight.asked.path())).ok_or(Useless::Refused(Reason::Internal))?;
         let failed = |error| Useless::Final(Box::new(respond::upstream_error(&error)));
         let response = self.intercept.upstream.send(instead).await.map_err(failed)?;
-        let decoded = match answer::read(response, self.intercept.gateway.max_inspected_body, true).await {
+        let decoded = match answer::read(response, &self.intercept.gateway, true).await {
             Answer::Hits { decoded, .. } => decoded,
             Answer::Final(response) => return Err(Useless::Final(Box::new(response))),
             Answer::Refused(_) => return Err(Useless::Refused(first)),

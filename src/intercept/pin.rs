@@ -94,13 +94,14 @@ pub fn name_identity(digester: &Digester, headers: &HeaderMap) -> Digest128 {
     with_identity(digester.start().piece(b"identity"), headers).finish()
 }
 
+/// Whether a header names one request and says nothing of who sends it.
+pub(super) fn tells_nothing(name: &HeaderName) -> bool {
+    IGNORED_BY_NAME.contains(&name.as_str()) || IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
+}
+
 /// Adds who asks: all headers but a few that tell nothing.
 fn with_identity(start: Digesting, headers: &HeaderMap) -> Digesting {
-    let tells = |name: &HeaderName| {
-        let ignored = IGNORED.contains(name) || IGNORED_BY_NAME.contains(&name.as_str());
-        !ignored && !IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
-    };
-    let telling = headers.iter().filter(|(name, _)| tells(name));
+    let telling = headers.iter().filter(|(name, _)| !IGNORED.contains(name) && !tells_nothing(name));
     let mut sorted: Vec<(&str, &[u8])> = telling.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     sorted.sort_by_key(|(name, _)| *name);
     sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value))
