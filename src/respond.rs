@@ -95,6 +95,15 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     response
 }
 
+/// Returns the page of metrics, in the format that Prometheus reads.
+pub(crate) fn metrics(page: String) -> Response<Body> {
+    let length = page.len();
+    let mut response = Response::new(full(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response
+}
+
 /// Writes how a search was reranked, and where its time went, into its answer's head.
 pub fn set_status(headers: &mut HeaderMap, outcome: &Outcome, timing: Option<Timing>) {
     write_status(headers, &outcome.to_string(), timing);

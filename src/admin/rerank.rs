@@ -25,6 +25,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The scheme of a token; its case makes no difference (RFC 9110 §11.1).
 const BEARER: &str = "Bearer ";
 
+/// What a caller is told who does not show the token.
+pub(super) const UNKNOWN: &str = "show admin.token as `Authorization: Bearer …`";
+
 /// Answers calls of the rerank API.
 #[derive(Clone)]
 pub struct RerankApi {
@@ -91,7 +94,7 @@ impl RerankApi {
     pub(super) async fn answer(self, request: Request<Body>) -> Response<Body> {
         let deadline = Deadline::after(LONGEST);
         if !self.knows(request.headers()) {
-            return respond::rerank_refused(StatusCode::UNAUTHORIZED, "show admin.token as `Authorization: Bearer …`");
+            return respond::rerank_refused(StatusCode::UNAUTHORIZED, UNKNOWN);
         }
         match self.rank(request.into_body(), deadline).await {
             Ok(answer) => respond::json(StatusCode::OK, &answer),
@@ -99,7 +102,8 @@ impl RerankApi {
         }
     }
 
-    fn knows(&self, headers: &HeaderMap) -> bool {
+    /// Whether a caller shows the token, if there is one.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         let Some(token) = self.token else { return true };
         let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(BEARER.len()));
         shown.is_some_and(|(scheme, shown)| {

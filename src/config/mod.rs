@@ -85,7 +85,7 @@ pub struct Listener {
 pub struct Admin {
     /// Where to listen.
     pub address: SocketAddr,
-    /// What callers of the rerank API must show; there is one where `address` is not loopback.
+    /// What callers of the rerank API and readers of the metrics must show; there is one where `address` is not loopback.
     pub token: Option<Secret>,
 }
 

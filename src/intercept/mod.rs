@@ -38,6 +38,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, response};
 use rerank_plugin::Digest128;
 use tower::Service;
+use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
     body::{self, Body},
@@ -46,6 +47,7 @@ use crate::{
     rerank::{Digester, Outcome, Reason},
     respond,
     route::{Match, Route, route},
+    telemetry::{Requests, Searches, Way},
     upstream::Upstream,
 };
 
@@ -62,6 +64,8 @@ pub struct Gateway {
     points: pit::PointsInTime,
     admission: admission::Admission,
     answers: answers::Answers,
+    searches: Searches,
+    requests: Requests,
 }
 
 /// The service: searches with a rule are reranked, everything else streams through.
@@ -69,6 +73,17 @@ pub struct Gateway {
 pub struct Intercept {
     upstream: Upstream,
     gateway: Arc<Gateway>,
+}
+
+/// Returns where a request goes, for whoever counts.
+fn way(route: &Route) -> Way {
+    match route {
+        Route::Search(_) | Route::SearchEverywhere(_) => Way::Search,
+        Route::Template(_) => Way::Template,
+        Route::MultiSearch(_) => Way::MultiSearch,
+        Route::OpenPit(_) | Route::ClosePit => Way::PointInTime,
+        Route::Passthrough => Way::Passthrough,
+    }
 }
 
 // === impl Gateway ===
@@ -87,6 +102,8 @@ impl Gateway {
             points: pit::PointsInTime::new(digester.clone()),
             admission: admission::Admission::new(&config.limits),
             answers: answers::Answers::new(config.cache.answers),
+            searches: Searches::new(&config.rules),
+            requests: Requests::new(),
             digester,
         }
     }
@@ -104,6 +121,11 @@ impl Gateway {
             Route::SearchEverywhere(_) | Route::MultiSearch(_) => !self.rules.is_empty(),
             Route::OpenPit(_) | Route::ClosePit | Route::Passthrough => false,
         }
+    }
+
+    /// Tells how much it keeps, for the page of metrics.
+    pub fn measure(&self) {
+        self.pins.measure();
     }
 
     /// Returns who shares the scores of a search that came with these headers; `None`: everybody.
@@ -124,8 +146,20 @@ impl Intercept {
     }
 
     async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let gateway = Arc::clone(&self.gateway);
         let uri = request.uri();
-        let route = route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules);
+        let route = route(request.method(), uri.path(), uri.query(), request.headers(), &gateway.rules);
+        let way = way(&route);
+        let response = match way {
+            // What streams through has no span: nothing is done with it.
+            Way::Passthrough => self.forward(request, None).await,
+            way => self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty)).await,
+        };
+        gateway.requests.count(way, response.status());
+        response
+    }
+
+    async fn take(self, route: Route, request: Request<Body>) -> Response<Body> {
         let place = self.gateway.may_rank(&route).then(|| self.gateway.admission.enter());
         if let Some(None) = place {
             return self.shed(route, request).await;

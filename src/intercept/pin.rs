@@ -8,11 +8,15 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, header};
+use metrics::{Counter, counter, gauge};
 use moka::sync::Cache;
 use rerank_plugin::{Digest128, Score};
 use tokio::sync::watch;
 
-use crate::rerank::{Digester, Digesting, Outcome};
+use crate::{
+    rerank::{Digester, Digesting, Outcome},
+    telemetry::names,
+};
 
 /// Bytes of all pins together, and what one weighs besides its hits.
 const MOST_BYTES: u64 = 64 << 20;
@@ -65,6 +69,8 @@ pub struct PinnedHit {
 pub struct Pins {
     kept: Cache<Digest128, Arc<Pin>>,
     flights: Arc<Mutex<Flights>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 type Flights = HashMap<Digest128, watch::Receiver<Option<Arc<Pin>>>>;
@@ -112,8 +118,14 @@ fn with_identity(start: Digesting, headers: &HeaderMap) -> Digesting {
 impl Pins {
     /// Returns no pins; each is kept for `memory`.
     pub fn new(memory: Duration) -> Self {
+        let looked = |name: &'static str| counter!(name, names::CACHE => names::CACHE_PAGES);
         let weigh = |_: &Digest128, pin: &Arc<Pin>| u32::try_from(OVERHEAD + size_of_val(pin.hits.as_slice())).unwrap_or(u32::MAX);
-        Self { kept: Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).time_to_live(memory).build(), flights: Arc::default() }
+        Self {
+            kept: Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).time_to_live(memory).build(),
+            flights: Arc::default(),
+            hits: looked(names::CACHE_HITS),
+            misses: looked(names::CACHE_MISSES),
+        }
     }
 
     /// Returns the pin of a search, for its later pages.
@@ -126,6 +138,13 @@ impl Pins {
         let pin = Arc::new(pin);
         self.kept.insert(key, Arc::clone(&pin));
         pin
+    }
+
+    /// Tells how many pins there are, and what they take.
+    pub fn measure(&self) {
+        self.kept.run_pending_tasks();
+        gauge!(names::CACHE_ENTRIES, names::CACHE => names::CACHE_PAGES).set(self.kept.entry_count() as f64);
+        gauge!(names::CACHE_BYTES, names::CACHE => names::CACHE_PAGES).set(self.kept.weighted_size() as f64);
     }
 
     /// Waits for a computation that is under way, or returns the right to compute. A first page never follows the past.
@@ -145,8 +164,12 @@ impl Pins {
 
     fn board(&self, key: Digest128, first_page: bool) -> Result<Turn, watch::Receiver<Option<Arc<Pin>>>> {
         let mut flights = self.flights();
-        if let Some(pin) = self.get(key).filter(|_| !first_page) {
-            return Ok(Turn::Follow(pin));
+        if !first_page {
+            if let Some(pin) = self.get(key) {
+                self.hits.increment(1);
+                return Ok(Turn::Follow(pin));
+            }
+            self.misses.increment(1);
         }
         if let Some(flight) = flights.get(&key) {
             return Err(flight.clone());

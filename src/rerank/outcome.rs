@@ -61,7 +61,7 @@ pub enum Reason {
     ModelError,
     /// The model failed, or was too slow, too often of late; it is tried again soon.
     BreakerOpen,
-    /// A bug of ours.
+    /// A bug of ours. It stays the last: [`Reason::COUNT`] relies on it.
     Internal,
 }
 
@@ -100,6 +100,9 @@ pub struct Reranked {
 // === impl Reason ===
 
 impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = Self::Internal as usize + 1;
+
     /// The word in `Rerank-Status`, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
