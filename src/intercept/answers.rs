@@ -24,6 +24,7 @@ use rerank_plugin::Digest128;
 use tokio::sync::watch;
 
 use crate::{
+    cached::{Cached, Size},
     config::Rule,
     intercept::{asked::Asked, compute::compute, pin::tells_nothing},
     rerank::{Digester, Outcome, Reranked},
@@ -233,24 +234,18 @@ impl Answers {
     fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Cached for Answers {
+    fn size(&self) -> Size {
+        self.kept.run_pending_tasks();
+        Size { entries: self.kept.entry_count(), bytes: self.kept.weighted_size() }
+    }
 
     /// Forgets everything, what is being made included.
-    pub fn clear(&self) {
+    fn clear(&self) {
         self.emptied.fetch_add(1, Ordering::SeqCst);
         self.kept.invalidate_all();
-        self.kept.run_pending_tasks();
-    }
-
-    /// Returns how many answers are kept.
-    pub fn entries(&self) -> u64 {
-        self.kept.run_pending_tasks();
-        self.kept.entry_count()
-    }
-
-    /// Returns what they weigh together.
-    pub fn bytes(&self) -> u64 {
-        self.kept.run_pending_tasks();
-        self.kept.weighted_size()
     }
 }
 

@@ -42,12 +42,13 @@ use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
     body::{self, Body},
+    cached::Cached,
     config::{Config, Rule, ScoresScope},
     models::Registry,
     rerank::{Digester, Outcome, Reason},
     respond,
     route::{Match, Route, route},
-    telemetry::{Requests, Searches, Way},
+    telemetry::{Requests, Searches, Way, names},
     upstream::Upstream,
 };
 
@@ -123,9 +124,9 @@ impl Gateway {
         }
     }
 
-    /// Tells how much it keeps, for the page of metrics.
-    pub fn measure(&self) {
-        self.pins.measure();
+    /// Returns what it keeps of whole searches, by name.
+    pub fn caches(&self) -> [(&'static str, Box<dyn Cached>); 2] {
+        [(names::CACHE_ANSWERS, Box::new(self.answers.clone())), (names::CACHE_PAGES, Box::new(self.pins.clone()))]
     }
 
     /// Returns who shares the scores of a search that came with these headers; `None`: everybody.

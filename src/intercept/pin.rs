@@ -8,12 +8,13 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, header};
-use metrics::{Counter, counter, gauge};
+use metrics::{Counter, counter};
 use moka::sync::Cache;
 use rerank_plugin::{Digest128, Score};
 use tokio::sync::watch;
 
 use crate::{
+    cached::{Cached, Size},
     rerank::{Digester, Digesting, Outcome},
     telemetry::names,
 };
@@ -140,13 +141,6 @@ impl Pins {
         pin
     }
 
-    /// Tells how many pins there are, and what they take.
-    pub fn measure(&self) {
-        self.kept.run_pending_tasks();
-        gauge!(names::CACHE_ENTRIES, names::CACHE => names::CACHE_PAGES).set(self.kept.entry_count() as f64);
-        gauge!(names::CACHE_BYTES, names::CACHE => names::CACHE_PAGES).set(self.kept.weighted_size() as f64);
-    }
-
     /// Waits for a computation that is under way, or returns the right to compute. A first page never follows the past.
     pub async fn turn(&self, key: Digest128, first_page: bool) -> Turn {
         loop {
@@ -181,6 +175,17 @@ impl Pins {
 
     fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cached for Pins {
+    fn size(&self) -> Size {
+        self.kept.run_pending_tasks();
+        Size { entries: self.kept.entry_count(), bytes: self.kept.weighted_size() }
+    }
+
+    fn clear(&self) {
+        self.kept.invalidate_all();
     }
 }
 
