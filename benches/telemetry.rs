@@ -48,7 +48,7 @@ fn measure(criterion: &mut Criterion) {
     }
     group.bench_function("a search that is not measured", |bencher| bencher.iter(|| runtime.block_on(async { black_box(()) })));
     group.bench_function("a request that streams through", |bencher| {
-        bencher.iter(|| requests.count(black_box(Way::Passthrough), black_box(StatusCode::OK)));
+        bencher.iter(|| requests.begin(black_box(Way::Passthrough)).answered(black_box(StatusCode::OK)));
     });
     let page = MetricsPage::new(|| ());
     group.bench_function("the page", |bencher| bencher.iter(|| black_box(page.text()).len()));

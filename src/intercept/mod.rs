@@ -151,12 +151,13 @@ impl Intercept {
         let uri = request.uri();
         let route = route(request.method(), uri.path(), uri.query(), request.headers(), &gateway.rules);
         let way = way(&route);
+        let unanswered = gateway.requests.begin(way);
         let response = match way {
             // What streams through has no span: nothing is done with it.
             Way::Passthrough => self.forward(request, None).await,
             way => self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty)).await,
         };
-        gateway.requests.count(way, response.status());
+        unanswered.answered(response.status());
         response
     }
 

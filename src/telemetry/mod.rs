@@ -11,6 +11,6 @@ mod searches;
 pub use self::{
     log::{LogError, start},
     page::{MetricsPage, record, upkeep},
-    requests::{Requests, Way},
+    requests::{Requests, Unanswered, Way},
     searches::{OfRule, Searches, Stage},
 };

@@ -6,15 +6,18 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    time::Duration,
 };
 
 use podium::telemetry::names::{self, Kind, Metric};
 
 use crate::support::{
     app::{self, Gateway, REVERSE},
+    client::Client,
     fake_engine::{FakeEngine, Product, Trouble},
     http::{Call, Reply},
     log::{self, CANARY},
+    soon, until,
 };
 
 const DOCUMENTS: usize = 120;
@@ -148,6 +151,25 @@ async fn requests_are_counted_by_their_way_and_status() {
         // Other tests send requests too.
         assert!(Page::of(&gateway).await.value(&series) > before.value(&series), "{series}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_wait_is_counted() {
+    const GONE: &str = r#"podium_requests_total{route="search",status_class="none"}"#;
+    let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
+    engine.trouble(|_| Some(Trouble::Slow(Duration::from_secs(60))));
+    let gateway = app::start(&engine, REVERSE).await;
+    let before = Page::of(&gateway).await;
+    let mut client = Client::connect(gateway.address).await;
+    client.send("GET /products/_search?q=a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until(|| engine.count() > 0).await;
+    drop(client);
+    soon(async {
+        while Page::of(&gateway).await.value(GONE) <= before.value(GONE) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
