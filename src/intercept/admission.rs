@@ -71,6 +71,11 @@ impl Memory {
         Taken::none(&self.0)
     }
 
+    /// Whether there is so much at this moment, and some at all.
+    pub fn has(&self, bytes: usize) -> bool {
+        self.room().add(bytes.max(1))
+    }
+
     /// Counts what came of decoding, unless it is the same bytes, which count already; `None` where it is too much.
     pub fn keep(&self, decoded: Bytes, coded: &Bytes) -> Option<Bytes> {
         if decoded.as_ptr() == coded.as_ptr() {

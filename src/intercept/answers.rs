@@ -40,8 +40,8 @@ const BARREN_NAMES: u64 = 10_000;
 /// An answer that is over its time is given out until it is this many times as old.
 const STALE: u32 = 2;
 
-/// Headers of one hop, or of the framing, that no answer depends on.
-const IGNORED: [HeaderName; 4] = [header::CONNECTION, header::CONTENT_LENGTH, header::EXPECT, header::TE];
+/// Headers of the framing, that no answer depends on. `Connection` is none of them: it may name others that the engine is not to see.
+const IGNORED: [HeaderName; 2] = [header::CONTENT_LENGTH, header::EXPECT];
 
 /// The answers that one gateway keeps.
 #[derive(Clone)]
@@ -104,8 +104,10 @@ pub fn name(digester: &Digester, rule: &Rule, asked: &Asked) -> Option<Digest128
     let mut sorted: Vec<_> = headers.iter().collect();
     sorted.sort_by_key(|(name, _)| name.as_str());
     let start = digester.start().piece(b"answer").piece(&rule.number.to_le_bytes()).piece(asked.head.method.as_str().as_bytes());
-    let target = asked.head.uri.path_and_query().map_or("", |target| target.as_str());
-    let named = sorted.into_iter().fold(start.piece(target.as_bytes()), |digest, (name, value)| {
+    let uri = &asked.head.uri;
+    let target = [uri.authority().map_or("", |host| host.as_str()), uri.path_and_query().map_or("", |target| target.as_str())];
+    let start = target.iter().fold(start, |digest, piece| digest.piece(piece.as_bytes()));
+    let named = sorted.into_iter().fold(start, |digest, (name, value)| {
         // That it is there counts even so: what an engine sends back of it is there as well.
         let is_ignored = tells_nothing(name) || IGNORED.contains(name);
         digest.piece(name.as_str().as_bytes()).piece(if is_ignored { b"" } else { value.as_bytes() })
@@ -274,5 +276,79 @@ impl Lead {
 impl Drop for Lead {
     fn drop(&mut self) {
         self.answers.flights().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use rerank_plugin::Digest128;
+
+    use super::{Answers, Found, Kept};
+    use crate::{
+        cached::{Cached, Size},
+        rerank::{Outcome, Reason, Reranked},
+    };
+
+    const NAME: Digest128 = Digest128(7);
+
+    fn reranked() -> Reranked {
+        Reranked { model: "m".into(), window: 9, scored: 9, cached: 0, trust: None, dropped: None, late: None }
+    }
+
+    fn answer() -> Option<Kept> {
+        Kept::of(&HeaderMap::new(), &Bytes::from_static(b"{}"), &Outcome::Reranked(reranked()), Duration::from_secs(60))
+    }
+
+    #[test]
+    fn only_what_was_reranked_whole_is_kept() {
+        assert!(answer().is_some());
+        let late = Outcome::Reranked(Reranked { late: Some(Reason::Timeout), ..reranked() });
+        for outcome in [late, Outcome::Skipped(Reason::Overloaded)] {
+            assert!(Kept::of(&HeaderMap::new(), &Bytes::new(), &outcome, Duration::from_secs(60)).is_none(), "{outcome}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_takes_over_when_the_first_goes_away() {
+        let answers = Answers::new(1 << 20);
+        let Found::Missing(lead) = answers.find(NAME).await else { panic!("the first leads") };
+        let (found, ()) = tokio::join!(answers.find(NAME), async { drop(lead) });
+        assert!(matches!(found, Found::Missing(_)));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_twice_for_a_search_of_which_nothing_is_kept() {
+        let answers = Answers::new(1 << 20);
+        let Found::Missing(lead) = answers.find(NAME).await else { panic!("the first leads") };
+        let (found, ()) = tokio::join!(answers.find(NAME), async { lead.finish(None) });
+        assert!(matches!(found, Found::Alone));
+        let Found::Missing(lead) = answers.find(NAME).await else { panic!("it may be tried again") };
+        assert!(matches!(answers.find(NAME).await, Found::Alone), "at once");
+        lead.finish(answer());
+        assert!(matches!(answers.find(NAME).await, Found::Kept(_)));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_everything_was_forgotten_is_not_kept() {
+        let answers = Answers::new(1 << 20);
+        let Found::Missing(lead) = answers.find(NAME).await else { panic!("the first leads") };
+        answers.clear();
+        lead.finish(answer());
+        assert!(matches!(answers.find(NAME).await, Found::Missing(_)));
+    }
+
+    #[tokio::test]
+    async fn answers_stay_under_their_bound() {
+        let answers = Answers::new(10_000);
+        for number in 0..100 {
+            let Found::Missing(lead) = answers.find(Digest128(number)).await else { panic!("a new name") };
+            lead.finish(answer());
+        }
+        let Size { entries, bytes } = answers.size();
+        assert!((1..=16).contains(&entries) && bytes <= 10_000, "{entries} {bytes}");
     }
 }

@@ -205,7 +205,7 @@ impl Multi {
             }
             let item = part.item(gateway, asked, item.body).ok_or_else(|| part.reason())?;
             let planned = gateway.searches.of(item.rule).plan(self.started, || item.plan(share))?;
-            item.check_model(&planned).inspect_err(|reason| item.pin_engine_order(&planned, *reason))?;
+            item.check(&planned).inspect_err(|reason| item.pin_engine_order(&planned, *reason))?;
             Ok(planned)
         };
         call.items.iter().zip(parts).map(plan).collect()

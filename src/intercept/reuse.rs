@@ -6,13 +6,14 @@ use http::Response;
 use tokio::time;
 
 use crate::{
-    body::{self, Body},
+    body::Body,
     intercept::{
         answers::{self, Found, Kept, Lead},
         asked::Asked,
         explain,
         search::Search,
     },
+    respond,
 };
 
 /// A way to answer a search that was read.
@@ -32,7 +33,8 @@ pub async fn answer<M: Make>(making: M, asked: Asked) -> Response<Body> {
     let (rule, gateway) = (making.search().rule(), making.search().gateway());
     let wanted = rule.answer_cache.is_some() && !explain::is_wanted(&asked.head.headers, rule);
     let Some(name) = wanted.then(|| answers::name(&gateway.digester, rule, &asked)).flatten() else { return making.make(&asked).await };
-    let found = time::timeout(rule.total_timeout, gateway.answers.find(name)).await.unwrap_or(Found::Alone);
+    // Waiting for another search is something that reranking adds.
+    let found = time::timeout(rule.timeout, gateway.answers.find(name)).await.unwrap_or(Found::Alone);
     match found {
         Found::Kept(kept) => reuse(making.search(), &kept, &asked),
         Found::Stale(kept, lead) => {
@@ -63,7 +65,5 @@ async fn made<M: Make>(making: &M, asked: &Asked, lead: Lead) -> Response<Body> 
 
 /// Gives a kept answer to another search.
 fn reuse(search: &Search, kept: &Arc<Kept>, asked: &Asked) -> Response<Body> {
-    let mut response = Response::new(body::uncounted(kept.body.clone()));
-    *response.headers_mut() = kept.headers_for(&asked.head.headers);
-    search.finish_reused(response, &kept.outcome)
+    search.finish_reused(respond::again(kept.headers_for(&asked.head.headers), kept.body.clone()), &kept.outcome)
 }

@@ -129,7 +129,7 @@ impl Search {
     /// Sends the widened search and hands its answer on, or the original's when that will not do.
     async fn search(&self, flight: &Flight<'_>) -> Response<Body> {
         let Flight { asked, item, planned, .. } = flight;
-        if let Err(reason) = item.check_model(planned) {
+        if let Err(reason) = item.check(planned) {
             item.pin_engine_order(planned, reason);
             return self.resend(asked, reason).await;
         }

@@ -102,7 +102,8 @@ fn check_refuses_caches_that_no_machine_has_the_memory_for() {
         "[upstream]\nnodes = ['{nodes}']\n[cache]\nscores = '1EiB'\nvectors = '2EiB'\n[models.m]\nsource = './nowhere'\n\
          [[rules]]\nindex = ['shoes']\nmodel = 'm'\nfields = ['title']\nanswer-cache = '5s'\n"
     );
-    let (code, out, _) = said(&podium(&["check"], Some(&config)));
+    let output = podium(&["check"], Some(&config));
+    let (code, out, _) = said(&output);
     let sum = "cache.scores 1.0 EiB + cache.vectors 2.0 EiB + cache.answers 64.0 MiB + limits.inspected-memory 512.0 MiB = 3.0 EiB";
     assert_eq!(code, Some(1));
     assert!(out.contains(&format!("memory: TOO LITTLE: {sum} is more than this machine has, ")) && out.contains(": lower what is largest"));

@@ -112,6 +112,21 @@ async fn searches_share_it_as_well() {
     assert_eq!(status(&answer), 200, "{answer}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_whose_answer_will_not_fit_is_sent_once() {
+    let engine = FakeEngine::start(Product::OpenSearch, 120).await;
+    let limits = "limits.max-inspected-body = '128KiB'\nlimits.inspected-memory = '130KiB'\n";
+    let gateway = app::start(&engine, &format!("{limits}{REVERSE}")).await;
+    assert!(gateway.search(MATCH).await.rerank_status().starts_with("reranked; "), "now it is known how large hits are");
+    let held = 125 << 10;
+    let mut dripping = Client::connect(gateway.address).await;
+    let head = "POST /products/_search HTTP/1.1\r\nhost: podium\r\ncontent-type: application/json\r\n";
+    dripping.send(format!("{head}content-length: {}\r\n\r\n{}", held + 1, " ".repeat(held))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let reply = Call::search(MATCH).query("preference=other").send(gateway.address).await;
+    assert_eq!((reply.rerank_status(), engine.bodies().len()), (OVERLOADED, 2));
+}
+
 /// Ten thousand hits of a megabyte each, never all at once in memory here: neither in what is looked into nor in what passes through.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_ten_gigabytes_is_dropped_at_the_cap_and_then_streams() {
