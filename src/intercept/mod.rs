@@ -155,7 +155,8 @@ impl Intercept {
         let response = match way {
             // What streams through has no span: nothing is done with it.
             Way::Passthrough => self.forward(request, None).await,
-            way => self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty)).await,
+            // Boxed: a request that streams through would otherwise carry the room of a search.
+            way => Box::pin(self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty))).await,
         };
         unanswered.answered(response.status());
         response

@@ -360,7 +360,7 @@ fn models_that_run_elsewhere() {
         ),
         (
             &remote(&format!("{right}\nsource = './n'")),
-            "p.toml:13: models.n.source: unknown key; known here: kind, max-tokens, protocol, endpoints, model, token, batch, tls",
+            "p.toml:13: models.n.source: unknown key; known here: kind, max-tokens, load, protocol, endpoints, model, token, batch, tls",
         ),
     ]);
     let text = format!("{UPSTREAM}{}\ntoken = {{ env = 'KEY' }}\nmodel = 'x'\ntls = {{ verify = false }}", remote(right));

@@ -10,6 +10,7 @@ use std::{
 };
 
 use podium::telemetry::names::{self, Kind, Metric};
+use serde_json::Value;
 
 use crate::support::{
     app::{self, Gateway, REVERSE},
@@ -244,6 +245,10 @@ fn row(metric: &Metric) -> String {
     format!("| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help)
 }
 
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
 /// Returns the names of metrics that stand anywhere in a text.
 fn mentioned(text: &str) -> BTreeSet<&str> {
     text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').filter(|word| word.starts_with("podium_")).collect()
@@ -258,12 +263,44 @@ fn is_known(name: &str) -> bool {
 
 #[test]
 fn the_document_lists_exactly_what_there_is() {
-    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).unwrap();
+    let document = read("docs/metrics.md");
     let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `podium_")).collect();
     let known: Vec<String> = names::ALL.iter().map(row).collect();
     assert_eq!(rows, known, "the rows should be:\n{}", known.join("\n"));
     let unknown: Vec<&str> = mentioned(&document).into_iter().filter(|name| !is_known(name)).collect();
     assert!(unknown.is_empty(), "there are no such metrics: {unknown:?}");
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_that_measures_something_and_no_other() {
+    let text = read("docs/grafana.json");
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let expressions: Vec<&str> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    let shown: BTreeSet<&str> = expressions.iter().flat_map(|expression| mentioned(expression)).collect();
+    assert!(shown.iter().all(|name| is_known(name)), "there are no such metrics: {shown:?}");
+    for metric in names::ALL {
+        let is_shown = shown.iter().any(|name| name.starts_with(metric.name));
+        let is_left_out = NOT_DRAWN.contains(&metric.name);
+        assert!(is_shown != is_left_out, "{}", metric.name);
+    }
+    for expression in &expressions {
+        let labels = expression
+            .split(['{', '(', ',', ' '])
+            .filter_map(|piece| piece.split_once('=').map(|(label, _)| label.trim_end_matches(['!', '~'])));
+        let unknown: Vec<&str> = labels.filter(|label| !is_label(label)).collect();
+        assert!(unknown.is_empty(), "{expression}: no metric has {unknown:?}");
+    }
+}
+
+/// What says who somebody is, what only alerts are for, and what others say better.
+const NOT_DRAWN: [&str; 6] =
+    [names::BUILD_INFO, names::RULE_INFO, names::PANICS, names::QUEUE_TOKENS, names::BATCH_PAIRS, names::SEARCHES_SHED];
+
+/// Whether a metric has such a label, or Prometheus adds it.
+fn is_label(label: &str) -> bool {
+    label == "instance" || names::ALL.iter().any(|metric| metric.labels.contains(&label))
 }
 
 /// What is there only when something has happened, or is not there yet.
