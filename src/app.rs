@@ -25,6 +25,7 @@ use tracing::info;
 
 use crate::{
     admin::{self, Admin, RerankApi},
+    cached::{Cached, Caches},
     config::{Config, Environment, Secret, SecretError},
     inference::ScoreCache,
     intercept::{Gateway, Intercept},
@@ -45,6 +46,7 @@ pub struct App {
     registry: Arc<Registry>,
     gateway: Arc<Gateway>,
     rerank: RerankApi,
+    caches: Caches,
 }
 
 /// Why a gateway did not start.
@@ -104,7 +106,9 @@ impl App {
         let cap = config.limits.max_inspected_body;
         let rerank = RerankApi::new(Arc::clone(&registry), digester.clone(), cap, token.as_deref());
         let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester));
-        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank })
+        let scores: Box<dyn Cached> = Box::new(surroundings.scores);
+        let caches = Caches::new([(names::CACHE_SCORES, scores)].into_iter().chain(gateway.caches()).collect());
+        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank, caches })
     }
 
     /// Where clients connect.
@@ -130,7 +134,7 @@ impl App {
 
     /// Answers until `shutdown`, then drains.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let Self { config, clients, operators, upstream, registry, gateway, rerank } = self;
+        let Self { config, clients, operators, upstream, registry, gateway, rerank, caches } = self;
         let (drain, draining) = watch::channel(false);
         let mut beside = JoinSet::new();
         beside.spawn(async move {
@@ -141,8 +145,8 @@ impl App {
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
         beside.spawn(async { match telemetry::upkeep().await {} });
-        let metrics = metrics(Arc::clone(&registry), Arc::clone(&gateway));
-        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics);
+        let metrics = metrics(Arc::clone(&registry), caches.clone());
+        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics, caches);
         let admin = config.admin.clone();
         // Operators are answered to the end: this task is given up when the listener has drained.
         beside.spawn(async move { admin::serve(operators, &admin, pages, future::pending()).await });
@@ -175,6 +179,7 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
         let models = registry.states().filter_map(|(name, state)| match state {
             // One that waits for its first search keeps nobody waiting.
             State::Ready(_) | State::Idle => None,
+            State::Broken(_) => Some(format!("model {name} broke and is loaded anew")),
             State::Loading => Some(format!("model {name} is loading")),
             State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
         });
@@ -183,12 +188,12 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
 }
 
 /// Returns the page of metrics, on which what has a size now is measured when somebody looks.
-fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>) -> MetricsPage {
+fn metrics(registry: Arc<Registry>, caches: Caches) -> MetricsPage {
     MetricsPage::new(move || {
         for (name, state) in registry.states() {
             let ready = matches!(state, State::Ready(_));
             gauge!(names::MODEL_READY, names::MODEL => name.to_owned()).set(f64::from(u8::from(ready)));
         }
-        gateway.measure();
+        caches.measure();
     })
 }

@@ -20,13 +20,14 @@ use http::{Method, Request, StatusCode, header};
 use rerank_plugin::Silent;
 use tokio::{runtime, signal, task};
 
-use self::report::{Cluster, Model, Report};
+use self::report::{Cluster, Memory, Model, Report};
 use super::{WRONG, progress};
 use crate::{
     app,
     body::{self, Collected, collect_capped},
     config::{self, Config, Environment},
     inference::Reranker,
+    machine::{self, Demand},
     models::{Surroundings, load_now},
     upstream::Upstream,
 };
@@ -73,6 +74,7 @@ fn checked(file: &Path, config: Config, surroundings: Surroundings) -> anyhow::R
 async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> anyhow::Result<Report> {
     let upstream = Upstream::new(&config.upstream)?;
     let mut report = Report::of_problems(file, Vec::new());
+    report.memory = machine::Memory::of_this_machine().map(|memory| Memory::new(&Demand::of(&config), &memory));
     report.cluster = Some(reach(&upstream).await);
     let mut loaded = Vec::new();
     for model in config.models.values() {
