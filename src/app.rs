@@ -27,8 +27,7 @@ use crate::{
     config::{Config, Environment, Secret, SecretError},
     intercept::{Gateway, Intercept},
     listener,
-    models::{self, Downloads, Registry, State, Store, Surroundings},
-    rerank::Digester,
+    models::{self, Downloads, Registry, State, Store, Surroundings, Vectors},
     respond,
     upstream::{Upstream, UpstreamSetup},
 };
@@ -70,12 +69,14 @@ pub enum StartError {
 
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
-    let store = Arc::new(Store::new(config.cache.vectors));
+    let vectors = Vectors::open_or_log(config.cache.vectors_file.as_deref());
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
-        store,
-        digester: Digester::new(),
+        store: Store::new(config.cache.vectors),
+        // Vectors of another process are found by its digests.
+        digester: vectors.digester().cloned().unwrap_or_default(),
+        vectors,
         progress,
         downloads: Downloads::default(),
     }

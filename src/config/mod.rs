@@ -98,6 +98,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// For `https` nodes.
     pub tls: UpstreamTls,
+    /// Who asks when Podium asks for itself.
+    pub credentials: Option<Credentials>,
 }
 
 /// One node's address.
@@ -120,6 +122,20 @@ pub struct UpstreamTls {
     pub verify: bool,
 }
 
+/// `[upstream.credentials]`
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A user and its password.
+    Password {
+        /// The user.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// An API key, as the engine gives it to be sent.
+    ApiKey(Secret),
+}
+
 /// `[limits]`
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -132,6 +148,8 @@ pub struct Limits {
 pub struct Cache {
     /// Bytes for embeddings; 0 keeps none.
     pub vectors: u64,
+    /// Where vectors are that were computed ahead.
+    pub vectors_file: Option<PathBuf>,
     /// How long later pages follow the first; zero remembers nothing.
     pub page_memory: Duration,
 }

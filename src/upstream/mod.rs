@@ -7,6 +7,7 @@ mod balance;
 mod error;
 mod headers;
 mod health;
+pub mod own;
 mod pool;
 mod unsent;
 mod unverified;
