@@ -20,7 +20,7 @@ use super::reader::Chunk;
 use crate::models::vectors::{Shape, VectorsWriter};
 
 /// Documents that are given to the model together; the bar moves after each.
-const BATCH: usize = 64;
+const BATCH: usize = 16;
 
 /// What waits to be written: a crash costs no more than this.
 const UNWRITTEN: usize = 4096;
