@@ -56,6 +56,18 @@ bench *filter:
 bench-interception *arguments:
     cargo bench --features fake-models --bench interception -- {{arguments}}
 
+# Compares the hop of requests that no rule concerns with nginx's (nginx and wrk must be installed; three minutes, on an idle machine).
+bench-passthrough *arguments:
+    cargo bench --bench passthrough -- {{arguments}}
+
+# Measures what Podium adds to a search whose scores are all cached (three minutes, on an idle machine).
+bench-hot *arguments:
+    cargo bench --features fake-models --bench hot -- {{arguments}}
+
+# Loads a model of fixed cost with up to ten times what it can score (three minutes).
+bench-overload *arguments:
+    cargo bench --bench overload -- {{arguments}}
+
 # Runs everything that must hold before a change is taken.
 ci:
     bash .ci/run

@@ -16,6 +16,7 @@ use std::{
 };
 
 use http_body_util::BodyExt;
+use metrics::{counter, gauge};
 use rerank_plugin::Progress;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tower::ServiceBuilder;
@@ -25,10 +26,12 @@ use tracing::info;
 use crate::{
     admin::{self, Admin, RerankApi},
     config::{Config, Environment, Secret, SecretError},
+    inference::ScoreCache,
     intercept::{Gateway, Intercept},
     listener,
     models::{self, Downloads, Registry, State, Store, Surroundings, Vectors},
     respond,
+    telemetry::{self, MetricsPage, names},
     upstream::{Upstream, UpstreamSetup},
 };
 
@@ -69,14 +72,17 @@ pub enum StartError {
 
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
+    telemetry::record();
     let vectors = Vectors::open_or_log(config.cache.vectors_file.as_deref());
+    // Vectors of another process are found by its digests.
+    let digester = vectors.digester().cloned().unwrap_or_default();
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
         store: Store::new(config.cache.vectors),
-        // Vectors of another process are found by its digests.
-        digester: vectors.digester().cloned().unwrap_or_default(),
         vectors,
+        scores: ScoreCache::new(config.cache.scores, digester.clone()),
+        digester,
         progress,
         downloads: Downloads::default(),
     }
@@ -90,6 +96,7 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub async fn bind(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        telemetry::record();
         let token = config.admin.token.as_ref().map(Secret::reveal).transpose().map_err(StartError::Token)?;
         let clients = bind("listener.address", config.listener.address).await?;
         let operators = bind("admin.address", config.admin.address).await?;
@@ -135,7 +142,9 @@ impl App {
         });
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
-        let pages = Admin::new(missing(registry, draining.clone()), rerank);
+        beside.spawn(async { match telemetry::upkeep().await {} });
+        let metrics = metrics(Arc::clone(&registry), Arc::clone(&gateway));
+        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics);
         let admin = config.admin.clone();
         // Operators are answered to the end: this task is given up when the listener has drained.
         beside.spawn(async move { admin::serve(operators, &admin, pages, future::pending()).await });
@@ -144,7 +153,10 @@ impl App {
             // The layer below boxes bodies in a type of its own.
             .layer(MapResponseBodyLayer::new(BodyExt::boxed_unsync))
             // A bug in our own code answers that one request with a 500 of ours, and leaves the others alone.
-            .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| respond::internal()))
+            .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| {
+                counter!(names::PANICS).increment(1);
+                respond::internal()
+            }))
             .service(Intercept::new(upstream, gateway));
         listener::serve(clients, &config.listener, service, drained(draining)).await;
     }
@@ -163,10 +175,22 @@ async fn drained(mut draining: watch::Receiver<bool>) {
 fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::Readiness {
     Arc::new(move || {
         let models = registry.states().filter_map(|(name, state)| match state {
-            State::Ready(_) => None,
+            // One that waits for its first search keeps nobody waiting.
+            State::Ready(_) | State::Idle => None,
             State::Loading => Some(format!("model {name} is loading")),
             State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
         });
         models.chain(draining.borrow().then(|| "draining".to_owned())).collect()
+    })
+}
+
+/// Returns the page of metrics, on which what has a size now is measured when somebody looks.
+fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>) -> MetricsPage {
+    MetricsPage::new(move || {
+        for (name, state) in registry.states() {
+            let ready = matches!(state, State::Ready(_));
+            gauge!(names::MODEL_READY, names::MODEL => name.to_owned()).set(f64::from(u8::from(ready)));
+        }
+        gateway.measure();
     })
 }

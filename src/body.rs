@@ -90,8 +90,8 @@ async fn collect_until(mut body: Body, cap: usize, too_late: impl Future<Output 
         return Ok(Collected::TooLarge(body));
     }
     let mut too_late = pin!(too_late);
-    // One buffer, not a list of chunks: a client may send a byte at a time.
-    let mut read = BytesMut::new();
+    // One buffer, not a list of chunks: a client may send a byte at a time. What is never filled costs no memory.
+    let mut read = BytesMut::with_capacity(body.size_hint().lower() as usize);
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,

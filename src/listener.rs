@@ -9,7 +9,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -147,8 +147,10 @@ struct Doing {
     since: Instant,
 }
 
+/// What one connection is doing. It is written several times for each request and read a few times a minute: who waits for it looks by the
+/// clock, and is not told.
 #[derive(Clone)]
-struct Pulse(Arc<watch::Sender<Doing>>);
+struct Pulse(Arc<Mutex<Doing>>);
 
 /// A socket that tells the pulse what passes.
 struct Watched<T> {
@@ -195,6 +197,7 @@ impl Terms {
         let mut told = false;
         loop {
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => {
                     // The error may quote what the client sent: only its kind is logged.
                     if ended.is_err() {
@@ -266,54 +269,49 @@ impl Doing {
 impl Pulse {
     fn new() -> Self {
         let doing = Doing { open_requests: 0, blocked: false, in_head: false, multiplexed: false, since: Instant::now() };
-        Self(Arc::new(watch::Sender::new(doing)))
+        Self(Arc::new(Mutex::new(doing)))
     }
 
     fn open(&self, version: Version) -> Open {
-        self.0.send_modify(|doing| {
-            doing.open_requests += 1;
-            doing.multiplexed |= version == Version::HTTP_2;
-        });
+        let mut doing = self.doing();
+        doing.open_requests += 1;
+        doing.multiplexed |= version == Version::HTTP_2;
         Open(self.clone())
     }
 
     fn read(&self, multiplexed: bool) {
-        self.0.send_if_modified(|doing| {
-            doing.multiplexed |= multiplexed;
-            let begins = doing.open_requests == 0 && !doing.in_head && !doing.multiplexed;
-            if begins {
-                (doing.in_head, doing.since) = (true, Instant::now());
-            }
-            begins
-        });
+        let mut doing = self.doing();
+        doing.multiplexed |= multiplexed;
+        if doing.open_requests == 0 && !doing.in_head && !doing.multiplexed {
+            (doing.in_head, doing.since) = (true, Instant::now());
+        }
     }
 
     fn written(&self, blocked: bool) {
-        self.0.send_if_modified(|doing| {
-            let changes = doing.blocked != blocked;
-            if changes {
-                (doing.blocked, doing.since) = (blocked, Instant::now());
-            }
-            changes
-        });
+        let mut doing = self.doing();
+        if doing.blocked != blocked {
+            (doing.blocked, doing.since) = (blocked, Instant::now());
+        }
     }
 
     /// Returns when the client has rested, or dribbled at a head, for too long.
     async fn out_of_patience(&self, patience: Patience) {
-        let mut changes = self.0.subscribe();
+        // What begins after one look cannot be over before the next.
+        let between_looks = patience.head.min(patience.idle);
         loop {
-            let deadline = changes.borrow_and_update().deadline(patience);
-            let over = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = over => return,
-                _ = changes.changed() => {}
+            let now = Instant::now();
+            let next_look = now + between_looks;
+            let deadline = self.doing().deadline(patience);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return;
             }
+            sleep_until(deadline.map_or(next_look, |deadline| deadline.min(next_look))).await;
         }
+    }
+
+    // Held for a few instructions, none of which can panic but at a time that no clock shows.
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -321,10 +319,9 @@ impl Pulse {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.0.send_modify(|doing| {
-            doing.open_requests -= 1;
-            (doing.in_head, doing.since) = (false, Instant::now());
-        });
+        let mut doing = self.0.doing();
+        doing.open_requests -= 1;
+        (doing.in_head, doing.since) = (false, Instant::now());
     }
 }
 

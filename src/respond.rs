@@ -95,6 +95,15 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     response
 }
 
+/// Returns the page of metrics, in the format that Prometheus reads.
+pub(crate) fn metrics(page: String) -> Response<Body> {
+    let length = page.len();
+    let mut response = Response::new(full(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response
+}
+
 /// Writes how a search was reranked, and where its time went, into its answer's head.
 pub fn set_status(headers: &mut HeaderMap, outcome: &Outcome, timing: Option<Timing>) {
     write_status(headers, &outcome.to_string(), timing);
@@ -155,7 +164,8 @@ mod tests {
     fn a_reranked_search_says_so() {
         let mut headers = HeaderMap::new();
         headers.insert("server-timing", "db;dur=1".parse().unwrap());
-        let reranked = Reranked { model: "minilm".into(), window: 100, scored: 100, cached: 80, trust: Some(0.87), dropped: Some(3) };
+        let reranked =
+            Reranked { model: "minilm".into(), window: 100, scored: 100, cached: 80, trust: Some(0.87), dropped: Some(3), late: None };
         let timing = Timing { engine: Duration::from_micros(12_140), rerank: Duration::from_micros(30_360) };
         set_status(&mut headers, &Outcome::Reranked(reranked), Some(timing));
         assert_eq!(headers["rerank-status"], "reranked; model=\"minilm\"; window=100; scored=100; cached=80; trust=0.87; dropped=3");

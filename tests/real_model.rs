@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use podium::{
     config::{Environment, Model},
+    inference::ScoreCache,
     models::{self, Downloads, Surroundings, unit::PAIRS},
     rerank::Digester,
 };
@@ -44,6 +45,7 @@ fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
         families: models::families().into(),
         environment: Arc::new(Environment::read()),
         store: store.clone(),
+        scores: ScoreCache::new(0, Digester::new()),
         digester: Digester::new(),
         progress: Arc::new(Silent),
         downloads: Downloads::default(),

@@ -7,14 +7,15 @@
 #[path = "../load/mod.rs"]
 mod load;
 
-use std::{fmt::Write, io, net::SocketAddr, time::Duration};
+use std::{fmt::Write, io, net::SocketAddr};
 
 use clap::Parser;
 
 use self::load::{
-    arrivals::{Schedule, Served, Target, send},
+    arrivals::Target,
+    machine::load_average,
+    measured::{Rounds, measure},
     podium::Podium,
-    report::{Rounds, load_average, quantile},
     upstream,
 };
 
@@ -25,10 +26,6 @@ const WINDOW: usize = 100;
 const PAGE: usize = 10;
 /// Milliseconds that may be added to the median search of [`WINDOW`] hits.
 const GOAL: f64 = 0.5;
-/// Requests that may be under way at one time.
-const CONNECTIONS: usize = 16;
-/// A warm round before those that count, in seconds.
-const WARM: f64 = 1.0;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -46,15 +43,9 @@ struct Arguments {
     bench: bool,
 }
 
-/// What one target's requests took, round by round.
-#[derive(Debug, Default)]
-struct Measured {
-    rounds: Vec<Vec<Duration>>,
-}
-
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let engine = upstream::start()?;
+    let engine = upstream::start(upstream::SOURCE)?;
     let podium = Podium::start(engine, &rules())?;
     println!("load average before: {}; {} rounds, {} requests a second\n", load_average(), arguments.rounds, arguments.rate);
     headline(engine, &podium, &arguments)?;
@@ -94,7 +85,7 @@ fn headline(engine: SocketAddr, podium: &Podium, arguments: &Arguments) -> io::R
         search(engine, &index, PAGE, ""),
         search(podium.address, &index, PAGE, "rerank-status: reranked;"),
     ];
-    let measured = measure(&targets, arguments, (arguments.rate, arguments.seconds))?;
+    let measured = measure(&targets, &Rounds { count: arguments.rounds, rate: arguments.rate, seconds: arguments.seconds })?;
     let [direct, through, streamed, page, paged] = measured.as_slice() else { unreachable!("one result for each target") };
     println!("{WINDOW} hits of {} bytes of text, ms              p50                     p99 of all rounds", upstream::SOURCE);
     for (name, one) in [
@@ -106,10 +97,10 @@ fn headline(engine: SocketAddr, podium: &Podium, arguments: &Arguments) -> io::R
     ] {
         println!("{name:<36} {:<23} {:.2}", one.p50().to_string(), one.pooled(0.99));
     }
-    let added = through.added_to(direct);
+    let added = through.added_to(direct, 0.5);
     println!("\nadded by interception to the same {WINDOW} hits, p50: {added} ms; goal {GOAL}");
-    println!("added by the hop alone (no rule), p50: {} ms", streamed.added_to(direct));
-    println!("added to a page of {PAGE}, the wider search's bytes included, p50: {} ms", paged.added_to(page));
+    println!("added by the hop alone (no rule), p50: {} ms", streamed.added_to(direct, 0.5));
+    println!("added to a page of {PAGE}, the wider search's bytes included, p50: {} ms", paged.added_to(page, 0.5));
     println!("added p99 (of all rounds): {:.2} ms", through.pooled(0.99) - direct.pooled(0.99));
     Ok(())
 }
@@ -121,47 +112,10 @@ fn table(engine: SocketAddr, podium: &Podium, arguments: &Arguments) -> io::Resu
         let index = format!("window-{hits}");
         let targets = [search(engine, &index, hits, ""), search(podium.address, &index, hits, "rerank-status: reranked;")];
         let rate = arguments.rate * WINDOW as f64 / hits.max(WINDOW) as f64;
-        let measured = measure(&targets, arguments, (rate, arguments.seconds / 3.0))?;
+        let measured = measure(&targets, &Rounds { count: arguments.rounds, rate, seconds: arguments.seconds / 3.0 })?;
         let [direct, through] = measured.as_slice() else { unreachable!("one result for each target") };
-        let added = through.added_to(direct);
+        let added = through.added_to(direct, 0.5);
         println!("| {hits} | {} | {} | {added} | {:.1} |", direct.p50(), through.p50(), added.median() * 1e3 / hits as f64);
     }
     Ok(())
-}
-
-/// Runs the rounds, each over all targets; fails when any answer was not the expected one.
-fn measure(targets: &[Target], arguments: &Arguments, (rate, seconds): (f64, f64)) -> io::Result<Vec<Measured>> {
-    let schedule = |lasting| Schedule { rate, duration: Duration::from_secs_f64(lasting), connections: CONNECTIONS };
-    check(send(targets, schedule(WARM)))?;
-    let mut measured: Vec<Measured> = targets.iter().map(|_| Measured::default()).collect();
-    for _ in 0..arguments.rounds {
-        let served = check(send(targets, schedule(seconds)))?;
-        measured.iter_mut().zip(served).for_each(|(all, one)| all.rounds.push(one.latencies));
-    }
-    Ok(measured)
-}
-
-fn check(served: Vec<Served>) -> io::Result<Vec<Served>> {
-    match served.iter().enumerate().find_map(|(number, one)| Some((number, one.failed, one.failure.as_ref()?))) {
-        Some((number, failed, failure)) => Err(io::Error::other(format!("target {number}: {failed} failed, the first: {failure}"))),
-        None => Ok(served),
-    }
-}
-
-// === impl Measured ===
-
-impl Measured {
-    fn p50(&self) -> Rounds {
-        Rounds::new(self.rounds.iter().map(|round| quantile(round, 0.5)))
-    }
-
-    /// The difference of the medians, round by round.
-    fn added_to(&self, direct: &Self) -> Rounds {
-        Rounds::new(self.rounds.iter().zip(&direct.rounds).map(|(own, other)| quantile(own, 0.5) - quantile(other, 0.5)))
-    }
-
-    /// A quantile over all rounds: one round has too few requests for a rare one.
-    fn pooled(&self, share: f64) -> f64 {
-        quantile(&self.rounds.concat(), share)
-    }
 }

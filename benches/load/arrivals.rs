@@ -4,6 +4,7 @@
 //! coordinated omission).
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicUsize, Ordering},
@@ -11,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request, and whom it goes to.
+/// Requests, and whom they go to.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Who answers.
     pub address: SocketAddr,
-    /// The whole request, as it is sent.
-    pub request: Vec<u8>,
+    /// Whole requests, as they are sent: in turn, and again from the first.
+    pub requests: Vec<Vec<u8>>,
     /// What the answer's head must contain, in lower case.
     pub expected: &'static str,
 }
@@ -42,6 +43,8 @@ pub struct Served {
     pub failed: usize,
     /// The first of these answers' heads, or what was wrong.
     pub failure: Option<String>,
+    /// How often each outcome came, by its word and reason in `Rerank-Status`.
+    pub outcomes: BTreeMap<String, usize>,
 }
 
 /// One connection for each target, opened when it is first needed.
@@ -56,10 +59,19 @@ struct Worker<'a> {
 impl Target {
     /// Returns a search of `path` with this JSON body.
     pub fn search(address: SocketAddr, path: &str, body: &str, expected: &'static str) -> Self {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
-        Self { address, request: (head + body).into_bytes(), expected }
+        Self { address, requests: vec![search(address, path, body)], expected }
     }
+
+    /// Returns searches of `path`, one for each JSON body.
+    pub fn searches(address: SocketAddr, path: &str, bodies: impl IntoIterator<Item = String>, expected: &'static str) -> Self {
+        Self { address, requests: bodies.into_iter().map(|body| search(address, path, &body)).collect(), expected }
+    }
+}
+
+fn search(address: SocketAddr, path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// Sends requests to all targets in turn, and returns what came of each target's.
@@ -78,7 +90,7 @@ pub fn send(targets: &[Target], schedule: Schedule) -> Vec<Served> {
             let scheduled = start + Duration::from_secs_f64(number as f64 / schedule.rate);
             thread::sleep(scheduled.saturating_duration_since(Instant::now()));
             let turn = number % targets.len();
-            let answered = worker.call(turn);
+            let answered = worker.call(turn, number / targets.len());
             served[turn].count(answered, scheduled.elapsed());
         }
     };
@@ -96,9 +108,12 @@ pub fn send(targets: &[Target], schedule: Schedule) -> Vec<Served> {
 // === impl Served ===
 
 impl Served {
-    fn count(&mut self, answered: io::Result<()>, latency: Duration) {
+    fn count(&mut self, answered: io::Result<String>, latency: Duration) {
         match answered {
-            Ok(()) => self.latencies.push(latency),
+            Ok(outcome) => {
+                self.latencies.push(latency);
+                *self.outcomes.entry(outcome).or_default() += 1;
+            }
             Err(error) => {
                 self.failed += 1;
                 self.failure.get_or_insert(error.to_string());
@@ -110,27 +125,38 @@ impl Served {
         self.latencies.extend(other.latencies);
         self.failed += other.failed;
         self.failure = self.failure.take().or(other.failure);
+        for (outcome, count) in other.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
     }
 }
 
 // === impl Worker ===
 
 impl Worker<'_> {
-    fn call(&mut self, turn: usize) -> io::Result<()> {
+    /// Returns the outcome.
+    fn call(&mut self, turn: usize, number: usize) -> io::Result<String> {
         let target = &self.targets[turn];
         let mut connection = match self.connections[turn].take() {
             Some(connection) => connection,
             None => connect(target.address)?,
         };
-        connection.get_mut().write_all(&target.request)?;
+        connection.get_mut().write_all(&target.requests[number % target.requests.len()])?;
         let head = read_head(&mut connection)?;
         let length = content_length(&head).ok_or_else(|| io::Error::other(format!("an answer without content-length: {head}")))?;
         self.body.resize(length, 0);
         connection.read_exact(&mut self.body)?;
         self.connections[turn] = Some(connection);
         let right = head.starts_with("http/1.1 200 ") && head.contains(target.expected);
-        if right { Ok(()) } else { Err(io::Error::other(head)) }
+        if right { Ok(outcome(&head)) } else { Err(io::Error::other(head)) }
     }
+}
+
+/// Returns the word of an answer's `Rerank-Status`, with its reason if it has one; of an engine's own answer nothing.
+fn outcome(head: &str) -> String {
+    let status = head.lines().find_map(|line| line.strip_prefix("rerank-status: ")).unwrap_or_default();
+    let word = status.split(';').next().unwrap_or_default();
+    status.split_once("reason=").map_or_else(|| word.to_owned(), |(_, reason)| format!("{word} {reason}"))
 }
 
 fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {

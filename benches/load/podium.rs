@@ -19,6 +19,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 pub struct Podium {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
     child: Child,
     _folder: TempDir,
 }
@@ -44,15 +46,14 @@ impl Podium {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;
-        let podium = Self { address, child, _folder: folder };
-        let end = Instant::now() + READY;
-        while !is_ready(admin) {
-            if Instant::now() > end {
-                return Err(io::Error::other("podium is not ready"));
-            }
-            thread::sleep(BETWEEN_LOOKS);
-        }
+        let podium = Self { address, admin, child, _folder: folder };
+        wait_until_ready(admin)?;
         Ok(podium)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -62,6 +63,21 @@ impl Drop for Podium {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Returns once every model of the gateway with this admin port is there.
+///
+/// # Errors
+/// They are not, in a minute.
+pub fn wait_until_ready(admin: SocketAddr) -> io::Result<()> {
+    let end = Instant::now() + READY;
+    while !is_ready(admin) {
+        if Instant::now() > end {
+            return Err(io::Error::other("the gateway is not ready"));
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(())
 }
 
 fn is_ready(admin: SocketAddr) -> bool {
@@ -75,8 +91,15 @@ fn is_ready(admin: SocketAddr) -> bool {
     ask().is_ok_and(|line| line.starts_with("HTTP/1.1 200 "))
 }
 
-/// Asks the system for two addresses that nobody listens on; both are held before either is given back.
-fn free_addresses() -> io::Result<[SocketAddr; 2]> {
-    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok([one.local_addr()?, other.local_addr()?])
+/// Asks the system for addresses that nobody listens on; all are held before any is given back.
+///
+/// # Errors
+/// No port is free.
+pub fn free_addresses<const COUNT: usize>() -> io::Result<[SocketAddr; COUNT]> {
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); COUNT];
+    let held = addresses.map(TcpListener::bind);
+    for (address, listener) in addresses.iter_mut().zip(held) {
+        *address = listener?.local_addr()?;
+    }
+    Ok(addresses)
 }

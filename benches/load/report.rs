@@ -1,10 +1,10 @@
-//! Figures of rounds: quantiles, medians with their spread, and how busy the machine was.
+//! Figures of rounds: quantiles, medians with their spread.
 
-use std::{fmt, fs, time::Duration};
+use std::{fmt, time::Duration};
 
 /// A figure of each round.
 #[derive(Clone, Debug)]
-pub struct Rounds(Vec<f64>);
+pub struct Spread(Vec<f64>);
 
 /// Returns the latency below which this share of them lies, in milliseconds; not a number when there is none.
 pub fn quantile(latencies: &[Duration], share: f64) -> f64 {
@@ -14,15 +14,9 @@ pub fn quantile(latencies: &[Duration], share: f64) -> f64 {
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// Returns the system's load averages over 1, 5 and 15 minutes, as it prints them.
-pub fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_else(|_| "unknown".to_owned());
-    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
-}
+// === impl Spread ===
 
-// === impl Rounds ===
-
-impl Rounds {
+impl Spread {
     /// Keeps one figure for each round.
     pub fn new(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
@@ -36,7 +30,7 @@ impl Rounds {
     }
 }
 
-impl fmt::Display for Rounds {
+impl fmt::Display for Spread {
     /// Writes the median and, in brackets, the least and the greatest.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [least, greatest] = [self.0.first(), self.0.last()].map(|figure| figure.copied().unwrap_or(f64::NAN));

@@ -17,7 +17,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, runtime};
 
-/// Bytes of text in a hit's `_source`.
+/// Bytes of text in a hit's `_source`, where nothing else is asked for.
 pub const SOURCE: usize = 2048;
 
 /// Hits of a search that names no `size`, as engines have it.
@@ -29,27 +29,30 @@ const MOST_ASKED: usize = 1 << 20;
 const PHRASE: &str = "The quick brown fox jumps over the lazy dog while the search engine ranks its hits. ";
 
 /// Answers by their number of hits; each is made once.
-#[derive(Clone, Default)]
-struct Canned(Arc<Mutex<HashMap<usize, Bytes>>>);
+#[derive(Clone)]
+struct Canned {
+    source: usize,
+    pages: Arc<Mutex<HashMap<usize, Bytes>>>,
+}
 
 /// Starts the upstream and returns where it listens; it answers until the program ends.
 ///
-/// Every request gets as many hits as its body's `size` says, of [`SOURCE`] bytes of text each.
+/// Every request gets as many hits as its body's `size` says, of `source` bytes of text each.
 ///
 /// # Errors
 /// No port, or no thread.
-pub fn start() -> io::Result<SocketAddr> {
+pub fn start(source: usize) -> io::Result<SocketAddr> {
     let tcp = StdListener::bind("127.0.0.1:0")?;
     tcp.set_nonblocking(true)?;
     let address = tcp.local_addr()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("upstream".to_owned()).spawn(move || runtime.block_on(serve(tcp)))?;
+    thread::Builder::new().name("upstream".to_owned()).spawn(move || runtime.block_on(serve(tcp, source)))?;
     Ok(address)
 }
 
-async fn serve(tcp: StdListener) -> io::Result<()> {
+async fn serve(tcp: StdListener, source: usize) -> io::Result<()> {
     let tcp = TcpListener::from_std(tcp)?;
-    let canned = Canned::default();
+    let canned = Canned { source, pages: Arc::default() };
     loop {
         let (stream, _) = tcp.accept().await?;
         stream.set_nodelay(true)?;
@@ -81,8 +84,8 @@ fn asked_size(body: &[u8]) -> usize {
 }
 
 /// Prints an answer as Elasticsearch does.
-fn page(hits: usize) -> String {
-    let text = PHRASE.repeat(SOURCE / PHRASE.len());
+fn page(hits: usize, source: usize) -> String {
+    let text = PHRASE.repeat(source / PHRASE.len());
     let mut page = String::from(r#"{"took":7,"timed_out":false,"_shards":{"total":5,"successful":5,"skipped":0,"failed":0},"hits":{"#);
     page.push_str(r#""total":{"value":1234,"relation":"eq"},"max_score":17.25,"hits":["#);
     for place in 0..hits {
@@ -102,7 +105,7 @@ fn page(hits: usize) -> String {
 
 impl Canned {
     fn page(&self, hits: usize) -> Bytes {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.entry(hits).or_insert_with(|| page(hits).into()).clone()
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.entry(hits).or_insert_with(|| page(hits, self.source).into()).clone()
     }
 }

@@ -1,5 +1,6 @@
 //! The operators' port: whether Podium runs, whether it can do its work, and its models for whoever else wants to ask them.
 
+mod metrics;
 mod rerank;
 
 use std::{
@@ -16,7 +17,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tower::Service;
 
-use crate::{body::Body, config, listener, respond};
+use crate::{body::Body, config, listener, respond, telemetry::MetricsPage};
 
 pub use rerank::RerankApi;
 
@@ -26,11 +27,15 @@ pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 /// The paths of the rerank API: Cohere's, Jina's, and the bare one.
 const RERANK: [&str; 3] = ["/v2/rerank", "/v1/rerank", "/rerank"];
 
+/// The page that Prometheus reads.
+const METRICS: &str = "/metrics";
+
 /// The pages of the admin port.
 #[derive(Clone)]
 pub struct Admin {
     missing: Readiness,
     rerank: RerankApi,
+    metrics: MetricsPage,
 }
 
 #[derive(Serialize)]
@@ -58,8 +63,8 @@ pub async fn serve(tcp: TcpListener, settings: &config::Admin, admin: Admin, shu
 
 impl Admin {
     /// Makes the pages; `missing` is asked at each look at `/ready`.
-    pub fn new(missing: Readiness, rerank: RerankApi) -> Self {
-        Self { missing, rerank }
+    pub fn new(missing: Readiness, rerank: RerankApi, metrics: MetricsPage) -> Self {
+        Self { missing, rerank, metrics }
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Body> {
@@ -88,6 +93,10 @@ impl Service<Request<Body>> for Admin {
             let rerank = self.rerank.clone();
             return Box::pin(async move { Ok(rerank.answer(request).await) });
         }
+        if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == METRICS {
+            let (rerank, metrics) = (self.rerank.clone(), self.metrics.clone());
+            return Box::pin(async move { Ok(metrics::answer(&rerank, metrics, request.headers()).await) });
+        }
         let answer = self.answer(request.method(), request.uri().path());
         Box::pin(async move { Ok(answer) })
     }
@@ -103,7 +112,7 @@ mod tests {
 
     async fn page(missing: Vec<String>, method: Method, path: &str) -> (u16, String) {
         let rerank = RerankApi::new(Arc::default(), Digester::new(), 1000, None);
-        let mut admin = Admin::new(Arc::new(move || missing.clone()), rerank);
+        let mut admin = Admin::new(Arc::new(move || missing.clone()), rerank, MetricsPage::new(|| ()));
         let request = Request::builder().method(method).uri(path).body(crate::body::empty()).unwrap();
         let Ok(response) = admin.call(request).await;
         let status = response.status().as_u16();

@@ -11,6 +11,7 @@ use tokio::task;
 
 use crate::{
     body::{Body, Collected, collect_patiently},
+    inference,
     models::Registry,
     rerank::{Digester, Reason},
     respond,
@@ -23,6 +24,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The scheme of a token; its case makes no difference (RFC 9110 §11.1).
 const BEARER: &str = "Bearer ";
+
+/// What a caller is told who does not show the token.
+pub(super) const UNKNOWN: &str = "show admin.token as `Authorization: Bearer …`";
 
 /// Answers calls of the rerank API.
 #[derive(Clone)]
@@ -90,7 +94,7 @@ impl RerankApi {
     pub(super) async fn answer(self, request: Request<Body>) -> Response<Body> {
         let deadline = Deadline::after(LONGEST);
         if !self.knows(request.headers()) {
-            return respond::rerank_refused(StatusCode::UNAUTHORIZED, "show admin.token as `Authorization: Bearer …`");
+            return respond::rerank_refused(StatusCode::UNAUTHORIZED, UNKNOWN);
         }
         match self.rank(request.into_body(), deadline).await {
             Ok(answer) => respond::json(StatusCode::OK, &answer),
@@ -98,7 +102,8 @@ impl RerankApi {
         }
     }
 
-    fn knows(&self, headers: &HeaderMap) -> bool {
+    /// Whether a caller shows the token, if there is one.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         let Some(token) = self.token else { return true };
         let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(BEARER.len()));
         shown.is_some_and(|(scheme, shown)| {
@@ -140,7 +145,7 @@ impl RerankApi {
             self.digester.document(vec![part])
         };
         let documents = texts.iter().map(document).collect();
-        let scores = reranker.score(query, documents, deadline).await.map_err(|reason| refused(reason, &model))?;
+        let scores = reranker.score(inference::Ask::all(query, documents, deadline)).await.map_err(|reason| refused(reason, &model))?;
         let returned = ask.return_documents.then_some(texts);
         Ok(Answer { model, results: ranked(&scores.by_document, ask.top_n, returned) })
     }

@@ -85,7 +85,7 @@ pub struct Listener {
 pub struct Admin {
     /// Where to listen.
     pub address: SocketAddr,
-    /// What callers of the rerank API must show; there is one where `address` is not loopback.
+    /// What callers of the rerank API and readers of the metrics must show; there is one where `address` is not loopback.
     pub token: Option<Secret>,
 }
 
@@ -146,12 +146,25 @@ pub struct Limits {
 /// `[cache]`
 #[derive(Clone, Debug)]
 pub struct Cache {
+    /// Bytes for scores; 0 keeps none.
+    pub scores: u64,
+    /// Who shares them.
+    pub scores_scope: ScoresScope,
     /// Bytes for embeddings; 0 keeps none.
     pub vectors: u64,
     /// Where vectors are that were computed ahead.
     pub vectors_file: Option<PathBuf>,
     /// How long later pages follow the first; zero remembers nothing.
     pub page_memory: Duration,
+}
+
+/// Who shares the scores that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoresScope {
+    /// Everybody.
+    Shared,
+    /// Those alone who ask with the same identity.
+    Identity,
 }
 
 /// `[models.NAME]`
@@ -173,6 +186,8 @@ pub struct Model {
     pub batch_tokens: u32,
     /// Pairs that may wait.
     pub max_queue: usize,
+    /// Whether it is loaded when it is first asked for, and not before.
+    pub lazy: bool,
     /// What becomes of the model's control tokens that stand in a text.
     pub control_tokens: ControlTokens,
     /// How many numbers of a vector are kept, the first ones; `None`: all.
@@ -212,10 +227,14 @@ pub struct Rule {
     pub ext_rerank: ExtRerank,
     /// How many hits are reranked.
     pub window: usize,
+    /// The fewest that are worth reranking when not all would be scored in time; `None`: all or none.
+    pub least_window: Option<usize>,
     /// What reranking may add to a search.
     pub timeout: Duration,
     /// What the engine and reranking may take together.
     pub total_timeout: Duration,
+    /// What becomes of a window of which only a part has scores when the time is over.
+    pub on_timeout: OnTimeout,
     /// How the engine's and the model's scores become one; `None`: by the kind of the model.
     pub fusion: Option<Fusion>,
     /// Fixes the trust of adaptive fusion, 0..=1.
@@ -301,6 +320,15 @@ pub enum Fusion {
     Replace,
     /// Reciprocal ranks, summed.
     Rrf,
+}
+
+/// What becomes of a window of which only a part has scores when the time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// The engine's order stays.
+    EngineOrder,
+    /// What has a score is ordered, the rest comes behind it in the engine's order.
+    Partial,
 }
 
 /// What becomes of `ext.rerank`.

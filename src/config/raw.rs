@@ -14,7 +14,7 @@ use http::{Uri, uri::Scheme};
 use rerank_plugin::ControlTokens;
 
 use super::{
-    Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, Secret, Upstream, UpstreamTls,
+    Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -29,7 +29,9 @@ const GIB: u64 = 1024 * MIB;
 /// The kind of models that run elsewhere.
 const REMOTE: &str = "remote";
 const ADDRESS: &str = "must be an http or https address, such as \"http://127.0.0.1:9200\"";
+const LOAD: [(&str, bool); 2] = [("eager", false), ("lazy", true)];
 const CONTROL_TOKENS: [(&str, ControlTokens); 2] = [("escape", ControlTokens::Escape), ("parse", ControlTokens::Parse)];
+const SCORES_SCOPES: [(&str, ScoresScope); 2] = [("shared", ScoresScope::Shared), ("identity", ScoresScope::Identity)];
 /// What a number of a vector is kept in, and whether that is half of what it is computed in.
 const VECTORS: [(&str, bool); 2] = [("f32", false), ("f16", true)];
 
@@ -69,7 +71,7 @@ impl<'f> RawFile<'f> {
             admin_token,
             upstream: file.section("upstream", &["response-timeout"], upstream),
             limits: file.section("limits", &["inspected-memory", "max-concurrent-searches"], limits),
-            cache: file.section("cache", &["scores", "scores-scope", "answers"], cache),
+            cache: file.section("cache", &["answers"], cache),
             models: models.or(Vec::new()),
             defaults: file.section("defaults", RawRule::LATER, RawRule::read_defaults),
             rules: rules.or(Vec::new()),
@@ -143,6 +145,8 @@ fn cache(table: &mut Table<'_>) -> Cache {
         vectors_file.refuse("would be read into nothing: cache.vectors is 0; leave one of the two out");
     }
     Cache {
+        scores: table.read("scores", size(0..=u64::MAX)).or(256 * MIB),
+        scores_scope: table.read("scores-scope", word(&SCORES_SCOPES)).or(ScoresScope::Shared),
         vectors,
         vectors_file: vectors_file.optional().map(PathBuf::from),
         page_memory: table.read("page-memory", duration(Duration::ZERO..=LONGEST)).or(Duration::from_secs(60)),
@@ -150,7 +154,7 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] = &["device", "dtype", "load", "chunking"];
+    const LATER: &[&str] = &["device", "dtype", "chunking"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
@@ -173,6 +177,7 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             max_tokens: table.read("max-tokens", whole(8..=131_072)).optional(),
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
+            lazy: table.read("load", word(&LOAD)).or(false),
             control_tokens: table.read("control-tokens", word(&CONTROL_TOKENS)).or(ControlTokens::Escape),
             dimensions: table.read("dimensions", whole(1..=65_536)).optional(),
             half_vectors: table.read("vectors", word(&VECTORS)).or(false),
@@ -194,6 +199,7 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         max_tokens,
         batch_tokens: 16_384,
         max_queue: usize::MAX,
+        lazy: table.read("load", word(&LOAD)).or(false),
         control_tokens: ControlTokens::Escape,
         dimensions: None,
         half_vectors: false,

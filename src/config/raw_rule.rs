@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use http::HeaderName;
 
 use super::{
-    ExtRerank, Field, Fusion, QueryFrom, QueryText, ScorePolicy, Several, When,
+    ExtRerank, Field, Fusion, OnTimeout, QueryFrom, QueryText, ScorePolicy, Several, When,
     raw::timeout,
     reader::{Given, Item, Reported, Table, whole, word},
 };
@@ -26,7 +27,8 @@ pub(super) struct RawRule<'f> {
     pub(super) serve_retrievers: Given<'f, bool>,
     pub(super) ext_rerank: Given<'f, ExtRerank>,
     pub(super) min_score: Given<'f, f64>,
-    pub(super) window: Given<'f, u32>,
+    pub(super) window: Given<'f, Window>,
+    pub(super) on_timeout: Given<'f, OnTimeout>,
     pub(super) timeout: Given<'f, Duration>,
     pub(super) total_timeout: Given<'f, Duration>,
     pub(super) fusion: Given<'f, Fusion>,
@@ -34,6 +36,13 @@ pub(super) struct RawRule<'f> {
     pub(super) score: Given<'f, ScorePolicy>,
     pub(super) annotate: Given<'f, bool>,
     pub(super) headers: Given<'f, bool>,
+}
+
+/// `window = 100` or `{ min = 20, max = 100 }`
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub(super) least: Option<u32>,
+    pub(super) most: u32,
 }
 
 /// What a rule's `index` takes and leaves.
@@ -47,7 +56,7 @@ pub(super) struct Patterns {
 
 impl<'f> RawRule<'f> {
     /// Keys that are known but do not work yet.
-    pub(super) const LATER: &'static [&'static str] = &["images", "template", "on-timeout", "sticky-preference", "answer-cache"];
+    pub(super) const LATER: &'static [&'static str] = &["images", "template", "sticky-preference", "answer-cache"];
 
     pub(super) fn read_rule(table: &mut Table<'f>) -> Self {
         let index = table.read("index", patterns);
@@ -72,6 +81,7 @@ impl<'f> RawRule<'f> {
             ext_rerank: table.read("ext-rerank", word(&[("forward", ExtRerank::Forward), ("serve", ExtRerank::Serve)])),
             min_score: table.read("min-score", Item::share),
             window: table.read("window", window),
+            on_timeout: table.read("on-timeout", word(&[("engine-order", OnTimeout::EngineOrder), ("partial", OnTimeout::Partial)])),
             timeout: table.read("timeout", timeout),
             total_timeout: table.read("total-timeout", timeout),
             fusion: table.read("fusion", fusion),
@@ -192,11 +202,21 @@ fn pointer(item: &Item<'_>) -> Result<String, Reported> {
     if pointer.starts_with('/') && escaped { Ok(pointer.to_owned()) } else { Err(item.refuse(remedy)) }
 }
 
-fn window(item: &Item<'_>) -> Result<u32, Reported> {
-    if item.is_table() {
-        return Err(item.refuse("must be a whole number from 1 to 10000; a range is not supported by this version"));
+fn window(item: &Item<'_>) -> Result<Window, Reported> {
+    const SIZES: RangeInclusive<u32> = 1..=10_000;
+    if !item.is_table() {
+        return Ok(Window { least: None, most: whole(SIZES)(item)? });
     }
-    whole(1..=10_000)(item)
+    let (least, most) = item.table(&[], |table| {
+        let least = table.read("min", whole(SIZES)).required("write the fewest hits that are worth reranking, such as 20");
+        let most = table.read("max", whole(SIZES)).required("write how many hits are reranked when there is time, such as 100");
+        (least, most)
+    })?;
+    match (least?, most?) {
+        (least, most) if least > most => Err(item
+            .refuse(format!("min is {least} and max is {most}: {least} > {most}, so that no window fits; write a min of {most} or less"))),
+        (least, most) => Ok(Window { least: Some(least), most }),
+    }
 }
 
 fn fusion(item: &Item<'_>) -> Result<Fusion, Reported> {

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use toml::de::DeTable;
 
 use super::{
-    Admin, Config, ExtRerank, Kind, Model, Problems, QueryFrom, QueryText, Rule, ScorePolicy, Several, When,
+    Admin, Config, ExtRerank, Kind, Model, OnTimeout, Problems, QueryFrom, QueryText, Rule, ScorePolicy, Several, When,
     raw::{RawFile, loopback},
-    raw_rule::RawRule,
+    raw_rule::{RawRule, Window},
     reader::{Findings, Reported, Table},
 };
 
@@ -45,7 +45,7 @@ fn validate(raw: RawFile<'_>) -> Config {
     }
 }
 
-const DEFAULT_WINDOW: u32 = 100;
+const DEFAULT_WINDOW: Window = Window { least: None, most: 100 };
 
 fn check_addresses(raw: &RawFile<'_>) {
     let [listener, admin] =
@@ -73,12 +73,13 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         written.fields.or_given(&defaults.fields).required("write what the model is to read, such as [\"title\", \"description\"]");
     let window = written.window.or_given(&defaults.window);
     if let Some(most) = model.as_ref().ok().and_then(|name| models.get(name.as_str())).map(|model| model.max_queue)
-        && window.get().copied().unwrap_or(DEFAULT_WINDOW) as usize > most
+        && window.get().copied().unwrap_or(DEFAULT_WINDOW).most as usize > most
     {
         window.refuse(format!("a window of this rule never fits into its model's max-queue of {most}; lower it or raise max-queue"));
     }
     let default_query = QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false };
     let (index, model, fields) = (index?, model?, fields?);
+    let window = window.or(DEFAULT_WINDOW);
     Ok(Rule {
         number,
         index: index.taken,
@@ -92,7 +93,9 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         serve_retrievers: written.serve_retrievers.or_given(&defaults.serve_retrievers).or(false),
         ext_rerank: written.ext_rerank.or_given(&defaults.ext_rerank).or(ExtRerank::Forward),
         min_score: written.min_score.or_given(&defaults.min_score).optional(),
-        window: window.or(DEFAULT_WINDOW) as usize,
+        window: window.most as usize,
+        least_window: window.least.map(|least| least as usize),
+        on_timeout: written.on_timeout.or_given(&defaults.on_timeout).or(OnTimeout::EngineOrder),
         timeout: written.timeout.or_given(&defaults.timeout).or(Duration::from_millis(300)),
         total_timeout: written.total_timeout.or_given(&defaults.total_timeout).or(Duration::from_secs(5)),
         fusion: written.fusion.or_given(&defaults.fusion).optional(),

@@ -59,6 +59,12 @@ pub fn count(value: &RawValue) -> Option<u64> {
     value.get().parse().ok().filter(|_| kind(value) == Kind::Number)
 }
 
+/// Returns whether a key is there twice. Sorted, because most objects have few keys and hashing each costs more.
+pub(crate) fn repeats(mut keys: Vec<&str>) -> bool {
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -108,12 +114,11 @@ impl<'de> Visitor<'de> for Entries {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-        let mut keys = std::collections::HashSet::new();
         while let Some(Key(key)) = map.next_key()? {
-            if !keys.insert(key.clone()) {
-                return Err(A::Error::custom("a key stands twice"));
-            }
             entries.push((key, map.next_value()?));
+        }
+        if repeats(entries.iter().map(|(key, _)| key.as_ref()).collect()) {
+            return Err(A::Error::custom("a key stands twice"));
         }
         Ok(Object(entries))
     }

@@ -243,9 +243,7 @@ impl<'a> Layout<'a> {
     }
 
     fn repeats_a_key(&self) -> bool {
-        let mut keys: Vec<&str> = self.items.iter().map(|item| item.key.as_ref()).collect();
-        keys.sort_unstable();
-        keys.windows(2).any(|pair| pair[0] == pair[1])
+        json::repeats(self.items.iter().map(|item| item.key.as_ref()).collect())
     }
 }
 

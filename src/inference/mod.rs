@@ -3,19 +3,25 @@
 //! Knows neither HTTP nor Elasticsearch.
 
 mod queue;
+mod score_cache;
 mod unit;
 mod worker;
 
 use std::sync::Arc;
 
-use rerank_plugin::{Card, Deadline, Document, Fault, Loaded, Prepared, PreparedQuery, Preparer, Query, RemoteScorer, Score, Stop};
+use rerank_plugin::{
+    Card, Deadline, Digest128, Document, Fault, Loaded, Prepared, PreparedQuery, Preparer, Query, RemoteScorer, Score, Stop,
+};
 use tokio::{sync::mpsc, task, time};
 use tracing::warn;
 
-pub use self::unit::Pairs;
 use self::{
     queue::{Job, Queue},
     worker::Batch,
+};
+pub use self::{
+    score_cache::{PairKey, QueryKey, ScoreCache},
+    unit::Pairs,
 };
 use crate::rerank::Reason;
 
@@ -44,13 +50,36 @@ enum Engine {
     Remote(Arc<dyn RemoteScorer>),
 }
 
+/// What one search wants to have scored.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// What was searched for.
+    pub query: Query,
+    /// The hits, best first-stage hit first.
+    pub documents: Vec<Document>,
+    /// When the answer is worth nothing any more.
+    pub deadline: Deadline,
+    /// The fewest of the first documents that are worth scoring: when not even so many would be in time, none is.
+    pub least: usize,
+    /// Whether what is scored at the deadline is of use where not all is.
+    pub partial: bool,
+    /// The rule's number: one rule's searches do not starve those of another.
+    pub lane: usize,
+    /// Who asks, where scores are not shared between identities.
+    pub scope: Option<Digest128>,
+}
+
 /// What became of a search's documents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
-    /// By document; `None` for one that the model cannot score.
+    /// Of the first [`Scores::asked`] documents; `None` for one that the model cannot score, or that was too late.
     pub by_document: Vec<Option<Score>>,
+    /// How many of the first documents were to be scored: fewer than came where not all would have been in time.
+    pub asked: usize,
     /// Documents whose dear part was already there.
     pub cached: usize,
+    /// Why some have no score that could have one; `None` when all was done.
+    pub late: Option<Reason>,
 }
 
 /// Asks the scorer to stop when it is dropped: the search was answered, or its client is gone.
@@ -59,6 +88,18 @@ struct StopOnDrop(Stop);
 struct PreparedSearch {
     query: PreparedQuery,
     documents: Vec<Result<Prepared, Fault>>,
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// Wants all documents scored, for nobody's search.
+    pub fn all(query: Query, documents: Vec<Document>, deadline: Deadline) -> Self {
+        Self { least: documents.len(), query, documents, deadline, partial: false, lane: Self::NO_RULE, scope: None }
+    }
+
+    /// The lane of what no rule asks for: the rerank API, checks, explanations.
+    pub const NO_RULE: usize = usize::MAX;
 }
 
 // === impl Reranker ===
@@ -112,7 +153,8 @@ impl Reranker {
     ///
     /// # Errors
     /// The [`Reason`] why the search keeps the engine's order. What was begun still fills the caches.
-    pub async fn score(&self, query: Query, documents: Vec<Document>, deadline: Deadline) -> Result<Scores, Reason> {
+    pub async fn score(&self, ask: Ask) -> Result<Scores, Reason> {
+        let Ask { query, documents, deadline, .. } = ask;
         if deadline.left().is_zero() {
             return Err(Reason::Timeout);
         }
@@ -144,7 +186,7 @@ impl Reranker {
         }
         let mut missing = prepared.len();
         if missing == 0 {
-            return Ok(Scores { by_document, cached: 0 });
+            return Ok(Scores { asked: by_document.len(), by_document, cached: 0, late: None });
         }
         let cached = prepared.iter().filter(|(_, document)| document.cost() == 0).count();
         let (results, mut batches) = mpsc::unbounded_channel::<Batch>();
@@ -157,7 +199,7 @@ impl Reranker {
                 by_document[number] = self.accept(result)?;
             }
         }
-        Ok(Scores { by_document, cached })
+        Ok(Scores { asked: by_document.len(), by_document, cached, late: None })
     }
 
     async fn prepare(
@@ -196,8 +238,8 @@ impl Reranker {
             warn!(model = %self.name, "the remote model panicked, or the number of its scores is not the number of documents");
             Reason::ModelError
         })?;
-        let by_document = results.into_iter().map(|result| self.accept(result)).collect::<Result<_, _>>()?;
-        Ok(Scores { by_document, cached: 0 })
+        let by_document = results.into_iter().map(|result| self.accept(result)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Scores { asked: by_document.len(), by_document, cached: 0, late: None })
     }
 
     /// Returns the score, nothing for a document that cannot be scored, or the reason why the whole search has none.

@@ -8,7 +8,7 @@ use rerank_plugin::{
     testing::{Behaviour, Fake, conformance},
 };
 
-use super::{Pairs, Reranker, Settings};
+use super::{Ask, Pairs, Reranker, Settings};
 use crate::rerank::Reason;
 
 fn reranker(behaviour: Behaviour, max_queue: usize) -> Reranker {
@@ -24,7 +24,7 @@ fn search(count: usize) -> (Query, Vec<Document>) {
 
 async fn score(reranker: &Reranker, count: usize, budget: Duration) -> Result<Vec<Option<f32>>, Reason> {
     let (query, documents) = search(count);
-    let scores = reranker.score(query, documents, Deadline::after(budget)).await?;
+    let scores = reranker.score(Ask::all(query, documents, Deadline::after(budget))).await?;
     Ok(scores.by_document.into_iter().map(|score| score.map(|score| score.order())).collect())
 }
 

@@ -129,7 +129,7 @@ impl Item<'_> {
     ) -> Result<Ranked, Reason> {
         let plan = &planned.plan;
         let Self { gateway, rule, path, .. } = *self;
-        let ranking = Ranking { gateway, rule, plan, path, response, bytes };
+        let ranking = Ranking { gateway, rule, plan, path, response, bytes, scope: None };
         let (pin, own) = if planned.is_blind && response.hits.iter().any(Hit::is_sorted) {
             (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Sorted), hits: Vec::new() }), None)
         } else {

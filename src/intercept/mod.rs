@@ -31,16 +31,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
+use rerank_plugin::Digest128;
 use tower::Service;
+use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
     body::Body,
-    config::{Config, Rule},
+    config::{Config, Rule, ScoresScope},
     models::Registry,
     rerank::{Digester, Outcome, Reason},
     respond,
     route::{Match, Route, route},
+    telemetry::{Requests, Searches, Way},
     upstream::Upstream,
 };
 
@@ -49,11 +52,14 @@ pub struct Gateway {
     rules: Vec<Arc<Rule>>,
     headers: bool,
     max_inspected_body: usize,
+    scores_scope: ScoresScope,
     registry: Arc<Registry>,
     digester: Digester,
     memory: memory::Memory,
     pins: pin::Pins,
     points: pit::PointsInTime,
+    searches: Searches,
+    requests: Requests,
 }
 
 /// The service: searches with a rule are reranked, everything else streams through.
@@ -61,6 +67,17 @@ pub struct Gateway {
 pub struct Intercept {
     upstream: Upstream,
     gateway: Arc<Gateway>,
+}
+
+/// Returns where a request goes, for whoever counts.
+fn way(route: &Route) -> Way {
+    match route {
+        Route::Search(_) | Route::SearchEverywhere(_) => Way::Search,
+        Route::Template(_) => Way::Template,
+        Route::MultiSearch(_) => Way::MultiSearch,
+        Route::OpenPit(_) | Route::ClosePit => Way::PointInTime,
+        Route::Passthrough => Way::Passthrough,
+    }
 }
 
 // === impl Gateway ===
@@ -72,11 +89,27 @@ impl Gateway {
             rules: config.rules.clone(),
             headers: config.headers,
             max_inspected_body: config.limits.max_inspected_body,
+            scores_scope: config.cache.scores_scope,
             registry,
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
             points: pit::PointsInTime::new(digester.clone()),
+            searches: Searches::new(&config.rules),
+            requests: Requests::new(),
             digester,
+        }
+    }
+
+    /// Tells how much it keeps, for the page of metrics.
+    pub fn measure(&self) {
+        self.pins.measure();
+    }
+
+    /// Returns who shares the scores of a search that came with these headers; `None`: everybody.
+    pub fn scope(&self, headers: &HeaderMap) -> Option<Digest128> {
+        match self.scores_scope {
+            ScoresScope::Shared => None,
+            ScoresScope::Identity => Some(pin::name_identity(&self.digester, headers)),
         }
     }
 }
@@ -90,8 +123,23 @@ impl Intercept {
     }
 
     async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let gateway = Arc::clone(&self.gateway);
         let uri = request.uri();
-        match route(request.method(), uri.path(), uri.query(), request.headers(), &self.gateway.rules) {
+        let route = route(request.method(), uri.path(), uri.query(), request.headers(), &gateway.rules);
+        let way = way(&route);
+        let unanswered = gateway.requests.begin(way);
+        let response = match way {
+            // What streams through has no span: nothing is done with it.
+            Way::Passthrough => self.forward(request, None).await,
+            // Boxed: a request that streams through would otherwise carry the room of a search.
+            way => Box::pin(self.take(route, request).instrument(debug_span!("request", route = way.as_str(), rule = Empty))).await,
+        };
+        unanswered.answered(response.status());
+        response
+    }
+
+    async fn take(self, route: Route, request: Request<Body>) -> Response<Body> {
+        match route {
             Route::Passthrough => self.forward(request, None).await,
             Route::OpenPit(index) => pit::open(&self, &index, request).await,
             Route::ClosePit => pit::close(&self, request).await,

@@ -9,6 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use http::{Request, Response, StatusCode, header, response};
 use rerank_plugin::{Deadline, Digest128};
+use tracing::{Instrument, debug_span};
 
 use crate::{
     body::Body,
@@ -28,7 +29,7 @@ use crate::{
         encoding::Coding,
         item::{Item, Planned, Ranked},
         plan,
-        search::{log, rebuild},
+        search::rebuild,
         serve::{Own, Served, serve},
         template::searched_path,
         widen::Widened,
@@ -36,6 +37,8 @@ use crate::{
     rerank::{Outcome, Reason},
     respond::{self, Timing},
     route::{self, Call, Match},
+    telemetry::Stage,
+    upstream::UpstreamError,
 };
 
 mod templates;
@@ -201,7 +204,7 @@ impl Multi {
                 return Err(Reason::NotJson);
             }
             let item = part.item(gateway, asked, item.body).ok_or_else(|| part.reason())?;
-            let planned = item.plan(share)?;
+            let planned = gateway.searches.of(item.rule).plan(self.started, || item.plan(share))?;
             item.check_model(&planned).inspect_err(|reason| item.pin_engine_order(&planned, *reason))?;
             Ok(planned)
         };
@@ -221,12 +224,14 @@ impl Multi {
             return self.resend(&flight, Reason::Internal).await;
         };
         let sent = Instant::now();
-        let response = match self.intercept.upstream.send(instead).await {
-            Ok(response) => response,
-            Err(error) => return self.finish(&flight, respond::upstream_error(&error), Reason::UpstreamStatus),
-        };
         let rewrites = self.call.is_template || flight.plans.iter().flatten().any(|planned| planned.plan.rewrites());
-        match answer::read(response, gateway.max_inspected_body, rewrites).await {
+        let ask = async {
+            let response = self.intercept.upstream.send(instead).await?;
+            Ok(answer::read(response, gateway.max_inspected_body, rewrites).await)
+        };
+        let answered = ask.instrument(debug_span!("upstream")).await;
+        flight.asked_engine(gateway, sent.elapsed());
+        match answered.unwrap_or_else(|error: UpstreamError| Answer::Final(respond::upstream_error(&error))) {
             Answer::Final(answer) => self.finish(&flight, answer, Reason::UpstreamStatus),
             Answer::Refused(reason) => self.refused(&flight, reason).await,
             Answer::Hits { head, coding, decoded } => {
@@ -280,8 +285,11 @@ impl Multi {
             item.remember_size(planned, response);
             let budget = item.rule.timeout.min(item.rule.total_timeout.saturating_sub(elapsed));
             // No item has a `filter_path` of its own.
-            let ranked = item.rank(planned, response, (texts[place].len(), Empty::Kept), Deadline::after(budget)).await;
+            let (metrics, bytes) = (item.gateway.searches.of(item.rule), texts[place].len());
+            let rank = item.rank(planned, response, (bytes, Empty::Kept), Deadline::after(budget));
+            let ranked = metrics.stage(Stage::Rerank, rank).instrument(debug_span!("item", place, rule = item.rule.number)).await;
             let Ranked { page, outcome } = ranked.map_err(Useless::Refused)?;
+            metrics.moved(bytes, page.len());
             let page = String::from_utf8(page).map_err(|_| Useless::Refused(Reason::Internal))?;
             Ok(Some((Some(page), outcome)))
         };
@@ -365,7 +373,7 @@ impl Multi {
     fn tell(&self, flight: &Flight<'_>, mut response: Response<Body>, outcomes: &[Outcome], timing: Option<Timing>) -> Response<Body> {
         for (part, outcome) in flight.parts.iter().zip(outcomes) {
             if let Ok(rule) = &part.rule {
-                log(rule, outcome);
+                self.intercept.gateway.searches.of(rule).tell(outcome, self.started.elapsed(), timing);
             }
         }
         if flight.parts.iter().all(|part| part.headers) {
@@ -411,6 +419,13 @@ impl Flight<'_> {
     fn item<'a>(&'a self, place: usize, gateway: &'a Gateway) -> Option<(Item<'a>, &'a Planned)> {
         let planned = self.plans[place].as_ref().ok()?;
         Some((self.parts[place].item(gateway, self.asked, self.call.items[place].body)?, planned))
+    }
+
+    /// Counts how long the engine took, once for each item that was planned.
+    fn asked_engine(&self, gateway: &Gateway, time: Duration) {
+        for rule in self.parts.iter().zip(&self.plans).filter(|(_, plan)| plan.is_ok()).flat_map(|(part, _)| &part.rule) {
+            gateway.searches.of(rule).took(Stage::Upstream, time);
+        }
     }
 
     /// Returns the call with its widened items.

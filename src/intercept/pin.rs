@@ -8,11 +8,15 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, header};
+use metrics::{Counter, counter, gauge};
 use moka::sync::Cache;
 use rerank_plugin::{Digest128, Score};
 use tokio::sync::watch;
 
-use crate::rerank::{Digester, Outcome};
+use crate::{
+    rerank::{Digester, Digesting, Outcome},
+    telemetry::names,
+};
 
 /// Bytes of all pins together, and what one weighs besides its hits.
 const MOST_BYTES: u64 = 64 << 20;
@@ -65,6 +69,8 @@ pub struct PinnedHit {
 pub struct Pins {
     kept: Cache<Digest128, Arc<Pin>>,
     flights: Arc<Mutex<Flights>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 type Flights = HashMap<Digest128, watch::Receiver<Option<Arc<Pin>>>>;
@@ -84,8 +90,18 @@ pub struct Lead {
     sender: watch::Sender<Option<Arc<Pin>>>,
 }
 
-/// Returns the name of a search: who asks (all headers but a few that tell nothing), and all that it asks but the page.
+/// Returns the name of a search: who asks, and all that it asks but the page.
 pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> Digest128 {
+    with_identity(digester.start().piece(subject), headers).finish()
+}
+
+/// Returns the name of who asks.
+pub fn name_identity(digester: &Digester, headers: &HeaderMap) -> Digest128 {
+    with_identity(digester.start().piece(b"identity"), headers).finish()
+}
+
+/// Adds who asks: all headers but a few that tell nothing.
+fn with_identity(start: Digesting, headers: &HeaderMap) -> Digesting {
     let tells = |name: &HeaderName| {
         let ignored = IGNORED.contains(name) || IGNORED_BY_NAME.contains(&name.as_str());
         !ignored && !IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
@@ -93,8 +109,7 @@ pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> 
     let telling = headers.iter().filter(|(name, _)| tells(name));
     let mut sorted: Vec<(&str, &[u8])> = telling.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     sorted.sort_by_key(|(name, _)| *name);
-    let start = digester.start().piece(subject);
-    sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value)).finish()
+    sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value))
 }
 
 // === impl Pins ===
@@ -102,8 +117,14 @@ pub fn name_search(digester: &Digester, headers: &HeaderMap, subject: &[u8]) -> 
 impl Pins {
     /// Returns no pins; each is kept for `memory`.
     pub fn new(memory: Duration) -> Self {
+        let looked = |name: &'static str| counter!(name, names::CACHE => names::CACHE_PAGES);
         let weigh = |_: &Digest128, pin: &Arc<Pin>| u32::try_from(OVERHEAD + size_of_val(pin.hits.as_slice())).unwrap_or(u32::MAX);
-        Self { kept: Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).time_to_live(memory).build(), flights: Arc::default() }
+        Self {
+            kept: Cache::builder().max_capacity(MOST_BYTES).weigher(weigh).time_to_live(memory).build(),
+            flights: Arc::default(),
+            hits: looked(names::CACHE_HITS),
+            misses: looked(names::CACHE_MISSES),
+        }
     }
 
     /// Returns the pin of a search, for its later pages.
@@ -116,6 +137,13 @@ impl Pins {
         let pin = Arc::new(pin);
         self.kept.insert(key, Arc::clone(&pin));
         pin
+    }
+
+    /// Tells how many pins there are, and what they take.
+    pub fn measure(&self) {
+        self.kept.run_pending_tasks();
+        gauge!(names::CACHE_ENTRIES, names::CACHE => names::CACHE_PAGES).set(self.kept.entry_count() as f64);
+        gauge!(names::CACHE_BYTES, names::CACHE => names::CACHE_PAGES).set(self.kept.weighted_size() as f64);
     }
 
     /// Waits for a computation that is under way, or returns the right to compute. A first page never follows the past.
@@ -135,8 +163,12 @@ impl Pins {
 
     fn board(&self, key: Digest128, first_page: bool) -> Result<Turn, watch::Receiver<Option<Arc<Pin>>>> {
         let mut flights = self.flights();
-        if let Some(pin) = self.get(key).filter(|_| !first_page) {
-            return Ok(Turn::Follow(pin));
+        if !first_page {
+            if let Some(pin) = self.get(key) {
+                self.hits.increment(1);
+                return Ok(Turn::Follow(pin));
+            }
+            self.misses.increment(1);
         }
         if let Some(flight) = flights.get(&key) {
             return Err(flight.clone());

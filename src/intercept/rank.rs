@@ -1,13 +1,16 @@
 //! Takes an answer's hits to their arrangement: candidates, scores, fusion, or an earlier page's pin.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use rerank_plugin::{Deadline, Digest128, Part, Score};
+use rerank_plugin::{Deadline, Digest128, Document, Part, Query, Score};
 
 use crate::{
-    config::{Fusion, Rule},
+    config::{Fusion, OnTimeout, Rule},
     es::{hit::Hit, reading::Reading, response::SearchResponse},
-    inference::{Reranker, Scores},
+    inference::{Ask, Reranker, Scores},
     intercept::{Gateway, compute::compute, pin::Pin, pin::PinnedHit, plan::SearchPlan},
     rerank::{
         Arrangement, Digester, Outcome, Reason, Reranked,
@@ -43,6 +46,8 @@ pub struct Ranking<'a> {
     pub response: &'a SearchResponse<'a>,
     /// How large it is.
     pub bytes: usize,
+    /// Who asks, where scores are not shared between identities.
+    pub scope: Option<Digest128>,
 }
 
 // === impl Ranking ===
@@ -91,7 +96,7 @@ impl Ranking<'_> {
                 None => Fused { place, order: f64::NEG_INFINITY, presented: last, rerank: None, dropped: false },
             })
             .collect();
-        self.arrange(&fused)
+        self.arrange(&fused, self.window().len())
     }
 
     /// Scores the window; `teaches`: later searches learn from it.
@@ -122,8 +127,32 @@ impl Ranking<'_> {
         let query = gateway.digester.query(rule.instruction.clone(), vec![Part::text(plan.query_text.text.as_str())]);
         let documents = candidates.iter().map(|candidate| candidate.document.clone()).collect();
         let taught = teaches.then_some(query.digest);
-        let scores = reranker.score(query, documents, deadline).await?;
+        // What nobody waits for is explained as a whole.
+        let ask = if teaches { self.ask(query, documents, deadline) } else { Ask::all(query, documents, deadline) };
+        let scores = reranker.score(ask).await?;
         compute(self.bytes, || self.fuse(reranker, (fusion, taught), &candidates, &scores)).ok_or(Reason::Internal)?
+    }
+
+    fn ask(&self, query: Query, documents: Vec<Document>, deadline: Deadline) -> Ask {
+        let Self { rule, scope, .. } = self;
+        let partial = rule.on_timeout == OnTimeout::Partial;
+        let least = match rule.least_window {
+            Some(least) => least.min(documents.len()),
+            // Two can be ordered.
+            None if partial => 2,
+            None => documents.len(),
+        };
+        Ask { query, documents, deadline, least, partial, lane: rule.number, scope: *scope }
+    }
+
+    /// Returns how many hits were up for reranking, and why some of them have no score that could have one.
+    fn reach(&self, candidates: &[Candidate], scores: &Scores) -> (usize, Option<Reason>) {
+        match candidates.get(scores.asked) {
+            Some(first_left) if self.rule.least_window.is_some() => (first_left.place, scores.late),
+            // The rule wants all or what there is: that there is less is said.
+            Some(_) => (self.window().len(), scores.late.or(Some(Reason::Overloaded))),
+            None => (self.window().len(), scores.late),
+        }
     }
 
     fn fuse(
@@ -140,16 +169,17 @@ impl Ranking<'_> {
             |(candidate, rerank): &(&Candidate, Score)| Pair { first_stage: candidate.first_stage, rank: candidate.place, rerank: *rerank };
         let pairs: Vec<Pair> = scored.iter().map(pair).collect();
         let adaptive = fusion == Fusion::Adaptive;
+        let (window, late) = self.reach(candidates, scores);
         let trust = match (rule.trust, taught) {
             (Some(fixed), _) => fixed,
-            (None, Some(query)) if adaptive => gateway.memory.learn_trust(self.path, rule, query, &pairs),
-            (None, None) if adaptive => gateway.memory.trust(self.path, rule),
+            (None, Some(query)) if adaptive && late.is_none() => gateway.memory.learn_trust(self.path, rule, query, &pairs),
+            (None, _) if adaptive => gateway.memory.trust(self.path, rule),
             (None, _) => 1.0,
         };
-        let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window: self.window().len() };
+        let settings = fuse::Settings { fusion, unit: reranker.unit(), trust, window };
         let finals = fuse(&pairs, &settings).ok_or(Reason::FewHits)?;
         let min_score = plan.min_score(rule);
-        let fused: Vec<Fused> = scored
+        let mut fused: Vec<Fused> = scored
             .iter()
             .zip(&finals)
             .map(|((candidate, rerank), order)| Fused {
@@ -160,15 +190,19 @@ impl Ranking<'_> {
                 dropped: min_score.is_some_and(|least| f64::from(rerank.presented()) < least),
             })
             .collect();
+        if scores.late.is_some() {
+            put_behind(&mut fused, candidates[..scores.asked].iter().map(|candidate| candidate.place));
+        }
         let outcome = Outcome::Reranked(Reranked {
             model: Arc::clone(reranker.name()),
-            window: self.window().len(),
-            scored: fused.len(),
+            window,
+            scored: scored.len(),
             cached: scores.cached,
             trust: adaptive.then_some(trust),
             dropped: min_score.map(|_| fused.iter().filter(|hit| hit.dropped).count()),
+            late,
         });
-        let arrangement = self.arrange(&fused);
+        let arrangement = self.arrange(&fused, window);
         let pin = Pin { outcome, hits: self.pin(&fused, &arrangement) };
         Ok(Scored { pin, arrangement, fused, fusion })
     }
@@ -186,14 +220,9 @@ impl Ranking<'_> {
         arrangement.ranking.order()[..window.len()].iter().map(shown).collect()
     }
 
-    fn arrange(&self, fused: &[Fused]) -> Arrangement {
+    fn arrange(&self, fused: &[Fused], window: usize) -> Arrangement {
         let engine: Vec<Option<f64>> = self.response.hits.iter().map(|hit| hit.score).collect();
-        let settings = arrange::Settings {
-            skipped: self.plan.skipped(),
-            window: self.window().len(),
-            score: self.rule.score,
-            annotate: self.rule.annotate,
-        };
+        let settings = arrange::Settings { skipped: self.plan.skipped(), window, score: self.rule.score, annotate: self.rule.annotate };
         arrange(&engine, fused, &settings)
     }
 
@@ -201,6 +230,15 @@ impl Ranking<'_> {
     pub fn window(&self) -> &[Hit<'_>] {
         &self.response.hits[..self.plan.ranked.min(self.response.hits.len())]
     }
+}
+
+/// Puts hits without a score, of the places that were to be scored, behind those that have one, in the engine's order.
+fn put_behind(fused: &mut Vec<Fused>, places: impl Iterator<Item = usize>) {
+    let last = fused.iter().filter(|hit| !hit.dropped).map(|hit| hit.presented).reduce(f64::min).unwrap_or(0.0);
+    let known: HashSet<usize> = fused.iter().map(|hit| hit.place).collect();
+    let late = places.filter(|place| !known.contains(place));
+    fused.extend(late.map(|place| Fused { place, order: f64::NEG_INFINITY, presented: last, rerank: None, dropped: false }));
+    fused.sort_by_key(|hit| hit.place);
 }
 
 fn name(digester: &Digester, hit: &Hit<'_>) -> Digest128 {

@@ -11,7 +11,7 @@ use http::{
     response,
 };
 use rerank_plugin::Deadline;
-use tracing::{debug, info, warn};
+use tracing::Span;
 
 use crate::{
     body::{self, Body, Collected, collect_capped},
@@ -28,6 +28,8 @@ use crate::{
     },
     rerank::{Outcome, Reason},
     respond::{self, Timing},
+    telemetry::{OfRule, Stage},
+    upstream::UpstreamError,
 };
 
 /// Elasticsearch's answers have it, OpenSearch's do not.
@@ -80,11 +82,12 @@ struct Answered<'a> {
 impl Search {
     /// The budget starts now, when the head was read.
     pub fn new(intercept: Intercept, rule: Arc<Rule>) -> Self {
-        Self { intercept, rule, started: Instant::now() }
+        Self::since(intercept, rule, Instant::now())
     }
 
     /// The budget started when the head was read.
     pub fn since(intercept: Intercept, rule: Arc<Rule>, started: Instant) -> Self {
+        Span::current().record("rule", rule.number);
         Self { intercept, rule, started }
     }
 
@@ -107,7 +110,7 @@ impl Search {
         }
         let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
-        match item.plan(gateway.max_inspected_body) {
+        match self.metrics().plan(self.started, || item.plan(gateway.max_inspected_body)) {
             Ok(planned) => self.send(asked, item, planned, Shape::Own).await,
             Err(reason) => self.resend(asked, reason).await,
         }
@@ -129,11 +132,12 @@ impl Search {
             return self.resend(asked, Reason::Internal).await;
         };
         let sent = Instant::now();
-        let answered = match self.intercept.upstream.send(instead).await {
-            Ok(answered) => answered,
-            Err(error) => return self.finish(respond::upstream_error(&error), &Outcome::Skipped(Reason::UpstreamStatus), None),
+        let ask = async {
+            let answered = self.intercept.upstream.send(instead).await?;
+            Ok(answer::read(answered, self.intercept.gateway.max_inspected_body, flight.rewrites()).await)
         };
-        match answer::read(answered, self.intercept.gateway.max_inspected_body, flight.rewrites()).await {
+        let answered = self.metrics().stage(Stage::Upstream, ask).await;
+        match answered.unwrap_or_else(|error: UpstreamError| Answer::Final(respond::upstream_error(&error))) {
             Answer::Final(answer) => self.finish(answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
             Answer::Refused(reason) => self.refused(flight, reason).await,
             Answer::Hits { head, coding, decoded } => {
@@ -158,8 +162,10 @@ impl Search {
         let started = Instant::now();
         let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
         let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
-        match item.rank(planned, &response, (bytes, empty), Deadline::after(budget)).await {
+        let rank = item.rank(planned, &response, (bytes, empty), Deadline::after(budget));
+        match self.metrics().stage(Stage::Rerank, rank).await {
             Ok(ranked) => {
+                self.metrics().moved(bytes, ranked.page.len());
                 let timing = Timing { engine, rerank: started.elapsed() };
                 let page = shape.finish(ranked.page, &head);
                 self.finish(rebuild(head, coding, page, &flight.asked.head.headers), &ranked.outcome, Some(timing))
@@ -214,17 +220,21 @@ impl Search {
 
     /// Sends a request that was not looked into.
     pub async fn forward(&self, request: Request<Body>, reason: Reason) -> Response<Body> {
-        let response = self.intercept.upstream.send(request).await.unwrap_or_else(|error| respond::upstream_error(&error));
-        self.finish(response, &Outcome::Skipped(reason), None)
+        let answered = self.metrics().stage(Stage::Upstream, self.intercept.upstream.send(request)).await;
+        self.finish(answered.unwrap_or_else(|error| respond::upstream_error(&error)), &Outcome::Skipped(reason), None)
     }
 
     /// Returns the answer, which says what became of the search.
     pub fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
-        log(&self.rule, outcome);
+        self.metrics().tell(outcome, self.started.elapsed(), timing);
         if self.rule.headers {
             respond::set_status(response.headers_mut(), outcome, timing);
         }
         response
+    }
+
+    fn metrics(&self) -> &OfRule {
+        self.intercept.gateway.searches.of(&self.rule)
     }
 }
 
@@ -235,20 +245,6 @@ impl Shape {
         // Elasticsearch ends both alike.
         let is_ended = self == Self::Template && head.headers.contains_key(OPENSEARCH);
         if is_ended { compute(page.len(), || template::with_status(page.clone())).unwrap_or(page) } else { page }
-    }
-}
-
-/// Writes down what became of a search, loudly where somebody should know.
-pub(super) fn log(rule: &Rule, outcome: &Outcome) {
-    let rule = rule.number;
-    match outcome {
-        Outcome::Skipped(reason @ (Reason::Internal | Reason::ModelError | Reason::UpstreamAnswer)) => {
-            warn!(rule, %reason, "rerank skipped")
-        }
-        Outcome::Skipped(reason @ (Reason::Timeout | Reason::QueueFull | Reason::RewriteRejected)) => {
-            info!(rule, %reason, "rerank skipped")
-        }
-        outcome => debug!(rule, %outcome, "search answered"),
     }
 }
 

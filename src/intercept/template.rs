@@ -66,7 +66,7 @@ impl Template {
         let wish = plan::Search { path: &path, template_params: read.params, body: body.as_bytes(), ..asked.search() };
         let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: wish, path: &path };
-        match item.plan(gateway.max_inspected_body) {
+        match gateway.searches.of(&self.rule).plan(self.started, || item.plan(gateway.max_inspected_body)) {
             Ok(planned) => search.send(asked, item, planned, Shape::Template).await,
             Err(reason) => search.resend(asked, reason).await,
         }
@@ -85,7 +85,8 @@ impl Template {
         }
         let gateway = &self.intercept.gateway;
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
-        search.send(asked, item, item.plan_page(text), Shape::Own).await
+        let planned = gateway.searches.of(&self.rule).plan(self.started, || item.plan_page(text));
+        search.send(asked, item, planned, Shape::Own).await
     }
 }
 

@@ -236,7 +236,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{Downloads, Store, Surroundings, Vectors, check_vectors, families, load, options};
-    use crate::{config::Model, rerank::Digester};
+    use crate::{config::Model, inference::ScoreCache, rerank::Digester};
 
     fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
         Model {
@@ -248,6 +248,7 @@ mod tests {
             max_tokens: None,
             batch_tokens: 16384,
             max_queue: 1,
+            lazy: false,
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
@@ -262,6 +263,7 @@ mod tests {
             environment: Arc::default(),
             store: Store::new(1 << 20),
             vectors: Vectors::default(),
+            scores: ScoreCache::new(0, Digester::new()),
             digester: Digester::new(),
             progress: Arc::new(Silent),
             downloads: Downloads::default(),

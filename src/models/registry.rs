@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{self, Config, Environment, Fusion},
-    inference::{Pairs, Reranker, Settings},
+    inference::{Pairs, Reranker, ScoreCache, Settings},
     models::{Downloads, ModelError, Store, Vectors, load, unit::PAIRS},
     rerank::{Digester, Reason, fuse::fusion_of},
 };
@@ -25,6 +25,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// Where a model stands.
 #[derive(Clone)]
 pub enum State {
+    /// Nobody has asked for it yet, and it is loaded for the first who does.
+    Idle,
     /// It is being found, downloaded or read.
     Loading,
     /// It can score.
@@ -36,7 +38,13 @@ pub enum State {
 /// All models of a configuration.
 #[derive(Default)]
 pub struct Registry {
-    states: BTreeMap<Arc<str>, Arc<ArcSwap<State>>>,
+    entries: BTreeMap<Arc<str>, Entry>,
+}
+
+struct Entry {
+    state: Arc<ArcSwap<State>>,
+    /// Waits for the first who asks.
+    idle: Mutex<Option<Loader>>,
 }
 
 /// What loading needs besides the model's own settings.
@@ -50,6 +58,8 @@ pub struct Surroundings {
     pub store: Store,
     /// The vectors that were computed ahead.
     pub vectors: Vectors,
+    /// Where scores are kept.
+    pub scores: ScoreCache,
     /// Hashes what models see.
     pub digester: Digester,
     /// Told how far a download is.
@@ -136,42 +146,66 @@ impl Registry {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(config: &Config, surroundings: &Surroundings) -> std::io::Result<Self> {
-        let mut states = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         for (name, model) in &config.models {
-            let state = Arc::new(ArcSwap::from_pointee(State::Loading));
+            let state = Arc::new(ArcSwap::from_pointee(if model.lazy { State::Idle } else { State::Loading }));
             let loader = Loader {
                 model: Arc::clone(model),
                 rules: config.rules.clone(),
                 surroundings: surroundings.clone(),
                 state: Arc::downgrade(&state),
             };
-            thread::Builder::new().name(format!("load-{name}")).spawn(move || loader.run())?;
-            states.insert(Arc::clone(name), state);
+            let idle = if model.lazy { Some(loader) } else { loader.start().map(|()| None)? };
+            entries.insert(Arc::clone(name), Entry { state, idle: Mutex::new(idle) });
         }
-        Ok(Self { states })
+        Ok(Self { entries })
     }
 
-    /// Returns the model, or the reason why it cannot score.
+    /// Returns the model, or the reason why it cannot score. Whoever asks first for one that is loaded lazily has its load started.
     ///
     /// # Errors
     /// [`Reason::ModelLoading`] or [`Reason::ModelUnavailable`].
     pub fn get(&self, name: &str) -> Result<Arc<Reranker>, Reason> {
-        match self.states.get(name).map(|state| state.load_full()).as_deref() {
-            Some(State::Ready(reranker)) => Ok(Arc::clone(reranker)),
-            Some(State::Loading) => Err(Reason::ModelLoading),
-            Some(State::Unavailable(_)) | None => Err(Reason::ModelUnavailable),
+        let Some(entry) = self.entries.get(name) else { return Err(Reason::ModelUnavailable) };
+        match &**entry.state.load() {
+            State::Ready(reranker) => Ok(Arc::clone(reranker)),
+            State::Loading => Err(Reason::ModelLoading),
+            State::Unavailable(_) => Err(Reason::ModelUnavailable),
+            State::Idle => Err(entry.wake()),
         }
     }
 
     /// Returns every model's name and where it stands.
     pub fn states(&self) -> impl Iterator<Item = (&str, State)> {
-        self.states.iter().map(|(name, state)| (name.as_ref(), State::clone(&state.load())))
+        self.entries.iter().map(|(name, entry)| (name.as_ref(), State::clone(&entry.state.load())))
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Starts the load, once.
+    fn wake(&self) -> Reason {
+        let Some(loader) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Reason::ModelLoading };
+        self.state.store(Arc::new(State::Loading));
+        info!(model = %loader.model.name, "loading the model for the first search that needs it");
+        match loader.start() {
+            Ok(()) => Reason::ModelLoading,
+            Err(error) => {
+                self.state.store(Arc::new(State::Unavailable(format!("no thread for loading it: {error}").into())));
+                Reason::ModelUnavailable
+            }
+        }
     }
 }
 
 // === impl Loader ===
 
 impl Loader {
+    fn start(self) -> std::io::Result<()> {
+        thread::Builder::new().name(format!("load-{}", self.model.name)).spawn(move || self.run()).map(drop)
+    }
+
     /// Tries until it works, or until nobody wants the model any more.
     fn run(self) {
         let mut pause = RETRY.0;

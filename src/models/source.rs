@@ -166,6 +166,7 @@ mod tests {
             max_tokens: None,
             batch_tokens: 1,
             max_queue: 1,
+            lazy: false,
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,

@@ -17,6 +17,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 pub struct Digester([u8; 16]);
 
 /// One digest in the making; every piece is hashed with its length, so that pieces cannot flow into each other.
+#[derive(Clone)]
 pub struct Digesting(SipHasher13);
 
 // === impl Digester ===

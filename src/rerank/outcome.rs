@@ -61,7 +61,7 @@ pub enum Reason {
     ModelError,
     /// The model failed, or was too slow, too often of late; it is tried again soon.
     BreakerOpen,
-    /// A bug of ours.
+    /// A bug of ours. It stays the last: [`Reason::COUNT`] relies on it.
     Internal,
 }
 
@@ -83,7 +83,7 @@ pub struct Outcomes<'a>(pub &'a [Outcome]);
 pub struct Reranked {
     /// The model's name in the configuration.
     pub model: Arc<str>,
-    /// Hits that were up for reranking.
+    /// Hits that were up for reranking: fewer than the rule's window where not all would have been scored in time.
     pub window: usize,
     /// Hits that have a score.
     pub scored: usize,
@@ -93,11 +93,16 @@ pub struct Reranked {
     pub trust: Option<f64>,
     /// Hits whose score is below the least that was asked for; `None` where none was.
     pub dropped: Option<usize>,
+    /// Why not all of the window has a score that could have one; such hits keep the engine's order behind the others.
+    pub late: Option<Reason>,
 }
 
 // === impl Reason ===
 
 impl Reason {
+    /// How many there are.
+    pub const COUNT: usize = Self::Internal as usize + 1;
+
     /// The word in `Rerank-Status`, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,6 +145,15 @@ impl fmt::Display for Reason {
     }
 }
 
+// === impl Reranked ===
+
+impl Reranked {
+    /// The word with which `Rerank-Status` begins.
+    pub fn token(&self) -> &'static str {
+        if self.late.is_some() { "partial" } else { "reranked" }
+    }
+}
+
 // === impl Outcomes ===
 
 impl Outcomes<'_> {
@@ -152,7 +166,7 @@ impl Outcomes<'_> {
         for outcome in self.0 {
             let kind = match outcome {
                 Outcome::Skipped(reason) => format!("skipped; reason={reason}"),
-                Outcome::Reranked(Reranked { model, .. }) => format!("reranked; model=\"{model}\""),
+                Outcome::Reranked(reranked) => format!("{}; model=\"{}\"", reranked.token(), reranked.model),
             };
             match kinds.iter_mut().find(|(own, _)| *own == kind) {
                 Some((_, count)) => *count += 1,
@@ -178,10 +192,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skipped(reason) => write!(formatter, "skipped; reason={reason}"),
-            Self::Reranked(Reranked { model, window, scored, cached, trust, dropped }) => {
-                write!(formatter, "reranked; model=\"{model}\"; window={window}; scored={scored}; cached={cached}")?;
+            Self::Reranked(reranked) => {
+                let Reranked { model, window, scored, cached, trust, dropped, late } = reranked;
+                write!(formatter, "{}; model=\"{model}\"; window={window}; scored={scored}; cached={cached}", reranked.token())?;
                 trust.map_or(Ok(()), |trust| write!(formatter, "; trust={trust:.2}"))?;
-                dropped.map_or(Ok(()), |dropped| write!(formatter, "; dropped={dropped}"))
+                dropped.map_or(Ok(()), |dropped| write!(formatter, "; dropped={dropped}"))?;
+                late.map_or(Ok(()), |reason| write!(formatter, "; reason={reason}"))
             }
         }
     }
@@ -192,7 +208,16 @@ mod tests {
     use super::{Outcome, Outcomes, Reason, Reranked};
 
     fn reranked(cached: usize) -> Outcome {
-        Outcome::Reranked(Reranked { model: "m".into(), window: 9, scored: 8, cached, trust: None, dropped: None })
+        Outcome::Reranked(Reranked { model: "m".into(), window: 9, scored: 8, cached, trust: None, dropped: None, late: None })
+    }
+
+    #[test]
+    fn a_window_that_is_not_scored_whole_says_why() {
+        let Outcome::Reranked(whole) = reranked(1) else { panic!("it is reranked") };
+        let partial = Outcome::Reranked(Reranked { trust: Some(0.5), late: Some(Reason::Timeout), ..whole });
+        assert_eq!(partial.to_string(), "partial; model=\"m\"; window=9; scored=8; cached=1; trust=0.50; reason=timeout");
+        let many = vec![partial; 17];
+        assert_eq!(Outcomes(&many).to_string(), "partial; model=\"m\"; count=17");
     }
 
     #[test]

@@ -83,7 +83,7 @@ mod tests {
     use super::Reason;
 
     /// All reasons; a variant that is missing here is missed by the document's row.
-    const ALL: [Reason; 29] = [
+    const ALL: [Reason; Reason::COUNT] = [
         Reason::NoRule,
         Reason::MixedRules,
         Reason::NoQueryText,

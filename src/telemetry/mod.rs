@@ -1,40 +1,16 @@
-//! What Podium says of itself: logs, and metrics (`names`).
+//! What Podium says of itself: logs, and metrics, whose names stand in `names` and are explained in docs/metrics.md.
 //!
-//! Logs are key-values on standard error, filtered by `PODIUM_LOG`. Query texts, bodies and credentials are never logged.
+//! Whoever has something to count registers it once by its name, through the `metrics` crate, and keeps the handle.
 
+mod log;
 pub mod names;
+mod page;
+mod requests;
+mod searches;
 
-use std::io::{self, IsTerminal};
-
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
-
-/// The filter without `PODIUM_LOG`.
-const DEFAULT_FILTER: &str = "podium=info,warn";
-
-/// Why logging did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The filter is not one.
-    #[error("PODIUM_LOG = {filter:?} is not a log filter: {source}; write for example podium=debug,warn")]
-    Filter {
-        /// What was given.
-        filter: String,
-        /// What is wrong with it.
-        source: tracing_subscriber::filter::ParseError,
-    },
-    /// Something else logs already.
-    #[error(transparent)]
-    Taken(#[from] TryInitError),
-}
-
-/// Starts to log.
-///
-/// # Errors
-/// See [`LogError`].
-pub fn start(filter: Option<&str>) -> Result<(), LogError> {
-    let filter = filter.unwrap_or(DEFAULT_FILTER);
-    let parsed = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
-    tracing_subscriber::registry().with(parsed).with(lines).try_init()?;
-    Ok(())
-}
+pub use self::{
+    log::{LogError, start},
+    page::{MetricsPage, record, upkeep},
+    requests::{Requests, Unanswered, Way},
+    searches::{OfRule, Searches, Stage},
+};

@@ -13,6 +13,8 @@ pub const WINDOW_HITS: &str = "podium_window_hits";
 pub const TRUST: &str = "podium_trust";
 /// Requests of clients.
 pub const REQUESTS: &str = "podium_requests_total";
+/// Requests that a bug of ours ended.
+pub const PANICS: &str = "podium_panics_total";
 /// Bytes that the cluster answered to searches with a rule.
 pub const UPSTREAM_BYTES: &str = "podium_upstream_bytes_total";
 /// Bytes of the pages that were made of them.
@@ -80,7 +82,7 @@ pub const REASON: &str = "reason";
 pub const STAGE: &str = "stage";
 /// The label of a route.
 pub const ROUTE: &str = "route";
-/// The label of an answer's status: `2xx` and so on.
+/// The label of an answer's status: `2xx` and so on, `none` where the client did not wait.
 pub const STATUS_CLASS: &str = "status_class";
 /// The label of a cache: one of the `CACHE_` words below.
 pub const CACHE: &str = "cache";
@@ -151,6 +153,7 @@ pub const ALL: &[Metric] = &[
     counter(PAGE_BYTES, &[RULE], "Bytes of the pages that were made of those answers, before they are encoded."),
     counter(SEARCHES_SHED, &[MODEL, REASON], "Searches that were given up before they cost anything, because they would have been late."),
     counter(REQUESTS, &[ROUTE, STATUS_CLASS], "Requests of clients, by where they went and how they were answered."),
+    counter(PANICS, &[], "Requests that a bug of Podium's own ended with a 500."),
     gauge(MODEL_READY, &[MODEL], "Whether the model is ready: 1, or 0 while it is loading or cannot be loaded."),
     gauge(QUEUE_PAIRS, &[MODEL], "Pairs that wait for the model."),
     gauge(QUEUE_TOKENS, &[MODEL], "Tokens that wait for the model."),

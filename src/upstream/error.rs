@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use hyper_util::client::legacy;
+use crate::body::BoxError;
 
 /// Why a request has no answer from the cluster.
 ///
@@ -11,22 +11,22 @@ use hyper_util::client::legacy;
 pub enum UpstreamError {
     /// No connection to any node; nothing was sent.
     #[error("could not connect to the cluster")]
-    Connect(#[source] legacy::Error),
+    Connect(#[source] BoxError),
     /// No connection to any node in time; nothing was sent.
     #[error("could not connect to the cluster in time")]
-    ConnectTimeout(#[source] legacy::Error),
+    ConnectTimeout(#[source] BoxError),
     /// The connection broke after something had been sent, before an answer came.
     #[error("the connection to the cluster broke before an answer came")]
-    Cut(#[source] legacy::Error),
+    Cut(#[source] hyper::Error),
     /// The answer breaks the rules of HTTP.
     #[error("the cluster's answer is not valid HTTP")]
-    Malformed(#[source] legacy::Error),
+    Malformed(#[source] hyper::Error),
     /// The answer's head can be read in more than one way.
     #[error("the cluster's answer is refused: {0}")]
     Ambiguous(&'static str),
     /// The client's own body broke off or was malformed.
     #[error("the request's body broke off")]
-    RequestBody(#[source] legacy::Error),
+    RequestBody(#[source] hyper::Error),
     /// The request cannot be passed on.
     #[error("the request is refused: {0}")]
     Refused(&'static str),
@@ -40,30 +40,22 @@ pub(super) struct ConnectTimedOut;
 // === impl UpstreamError ===
 
 impl UpstreamError {
-    /// Returns what a client's error means; `body_broke` says that the request's own body failed first.
-    pub(super) fn from_client(error: legacy::Error, body_broke: bool) -> Self {
-        if body_broke {
-            return Self::RequestBody(error);
-        }
-        if error.is_connect() {
-            return if find::<ConnectTimedOut>(&error).is_some() { Self::ConnectTimeout(error) } else { Self::Connect(error) };
-        }
-        match find::<hyper::Error>(&error) {
-            Some(cause) if cause.is_parse() => Self::Malformed(error),
-            _ => Self::Cut(error),
-        }
+    /// Returns why there is no connection.
+    pub(super) fn unconnected(error: BoxError) -> Self {
+        if find_timeout(&*error) { Self::ConnectTimeout(error) } else { Self::Connect(error) }
     }
 
-    /// Returns whether no connection came about, so that nothing was sent.
-    pub(super) fn is_connect(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_))
+    /// Returns why an exchange broke off.
+    pub(super) fn broken(error: hyper::Error) -> Self {
+        match error {
+            // The one thing of ours that hyper asks while it sends is the request's body.
+            own if own.is_user() => Self::RequestBody(own),
+            parsed if parsed.is_parse() => Self::Malformed(parsed),
+            cut => Self::Cut(cut),
+        }
     }
 }
 
-/// Returns the first cause of this type.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    match error.downcast_ref() {
-        Some(found) => Some(found),
-        None => find(error.source()?),
-    }
+fn find_timeout(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<ConnectTimedOut>() || error.source().is_some_and(find_timeout)
 }

@@ -1,15 +1,15 @@
 //! Heads on their way through: hop-by-hop headers go, framing becomes unambiguous, everything else stays as written.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     request, response,
-    uri::{InvalidUriParts, PathAndQuery, Scheme},
+    uri::PathAndQuery,
 };
 use hyper::upgrade::OnUpgrade;
 
 use super::error::UpstreamError;
-use crate::config::Node;
+use crate::{body::Body, config::Node};
 
 /// Headers of one connection only (RFC 9110 §7.6.1), besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 6] =
@@ -63,24 +63,20 @@ pub(super) fn prepare(head: &mut request::Parts, body: &(impl hyper::body::Body 
 }
 
 /// Addresses a prepared head to a node: the target exactly as the client wrote it, the `Host` as the node expects it.
-pub(super) fn address(head: &mut request::Parts, node: &Node) -> Result<(), UpstreamError> {
-    head.uri = target(&head.uri, node).map_err(|_| UpstreamError::Refused("the request target has no path"))?;
+pub(super) fn address(head: &mut Request<Body>, written: Option<&PathAndQuery>, node: &Node) -> Result<(), UpstreamError> {
+    *head.uri_mut() = target(written, node).ok_or(UpstreamError::Refused("the request target has no path"))?;
     let host = HeaderValue::from_str(node.authority.as_str()).map_err(|_| UpstreamError::Refused("the node has no valid name"))?;
-    head.headers.insert(HOST, host);
+    head.headers_mut().insert(HOST, host);
     Ok(())
 }
 
-fn target(uri: &Uri, node: &Node) -> Result<Uri, InvalidUriParts> {
-    let written = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(if node.tls { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Some(node.authority.clone());
-    // Bytes that made a target before make one behind a prefix; a failure leaves the path out, which `from_parts` refuses.
-    parts.path_and_query = match (node.prefix.as_str(), written) {
-        ("", _) | (_, "*") => uri.path_and_query().cloned().or_else(|| Some(PathAndQuery::from_static("/"))),
-        (prefix, path) => PathAndQuery::try_from(format!("{prefix}{path}")).ok(),
+fn target(written: Option<&PathAndQuery>, node: &Node) -> Option<Uri> {
+    // Bytes that made a target before make one behind a prefix, unless they are too many.
+    let target = match (node.prefix.as_str(), written.map_or("/", PathAndQuery::as_str)) {
+        ("", _) | (_, "*") => written.cloned().unwrap_or(PathAndQuery::from_static("/")),
+        (prefix, path) => PathAndQuery::try_from(format!("{prefix}{path}")).ok()?,
     };
-    Uri::from_parts(parts)
+    Some(target.into())
 }
 
 /// Makes an answer's head ready for the client, or refuses one that two readers could read in two ways.
@@ -282,10 +278,11 @@ mod tests {
     #[test]
     fn targets_go_out_as_written() {
         let as_sent = |target: &str, prefix: &str| {
-            let (mut head, ()) = Request::builder().uri(target).body(()).unwrap().into_parts();
-            address(&mut head, &node(prefix)).unwrap();
-            assert_eq!(head.headers["host"], "node:9200");
-            head.uri.path_and_query().unwrap().as_str().to_owned()
+            let mut request = Request::builder().uri(target).body(empty()).unwrap();
+            let written = request.uri().path_and_query().cloned();
+            address(&mut request, written.as_ref(), &node(prefix)).unwrap();
+            assert_eq!(request.headers()["host"], "node:9200");
+            request.uri().to_string()
         };
         for target in ["/", "/a%2Cb/_search?q=a%20b&", "/%3Clogs-%7Bnow%2Fd%7D%3E/_search", "//a//b", "/{x}|y?z={}|", "/?", "/a?b?c", "*"] {
             assert_eq!(as_sent(target, ""), target);
@@ -300,7 +297,7 @@ mod tests {
         #[test]
         fn any_path_that_parses_goes_out_as_written(target in "/[!-\"$->@-~]{0,20}(\\?[!-\"$-~]{0,20})?", prefix in "(/[a-z]{1,5})?") {
             if let Ok(uri) = target.parse::<Uri>() {
-                let sent = super::target(&uri, &node(&prefix)).unwrap();
+                let sent = super::target(uri.path_and_query(), &node(&prefix)).unwrap();
                 prop_assert_eq!(sent.path_and_query().unwrap().as_str(), format!("{prefix}{target}"));
             }
         }

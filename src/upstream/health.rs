@@ -9,9 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header, response};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Frame, SizeHint};
 
-use super::balance::{InFlight, Node, Nodes};
+use super::{
+    balance::{InFlight, Node, Nodes},
+    pool::Answer,
+};
 use crate::body::BoxError;
 
 /// How often ejected nodes are asked.
@@ -26,7 +29,7 @@ const OPENING: usize = 64;
 /// An answer's body, watched as it passes: its request counts as open until the body ends or is dropped, and the first
 /// bytes of a 503 tell an engine (alive, the search just failed) from something that stands in for a dead one.
 pub(super) struct Watched {
-    body: Incoming,
+    body: Answer,
     suspect: Option<Suspect>,
     _open: InFlight,
 }
@@ -48,7 +51,7 @@ enum Verdict {
 }
 
 /// Judges the node by an answer's head, and returns the body that will finish the judgement.
-pub(super) fn watch(head: &response::Parts, body: Incoming, method: &Method, nodes: &Arc<Nodes>, open: InFlight) -> Watched {
+pub(super) fn watch(head: &response::Parts, body: Answer, method: &Method, nodes: &Arc<Nodes>, open: InFlight) -> Watched {
     let suspect = match judge(head.status, &head.headers, method) {
         Verdict::Alive => {
             nodes.revive(open.node());

@@ -1,30 +1,29 @@
 //! The cluster: sends a request to one of its nodes and streams the answer back.
 //!
-//! `headers` readies the heads, `balance` chooses the node, `pool` holds the connections, `health` watches the answers.
+//! `headers` readies the heads, `balance` chooses the node, `connect` opens connections, `pool` keeps them, `health` watches the answers.
 //! **Invariant:** there is no timeout on an answer; a `_reindex` may take hours.
 
 mod balance;
+mod connect;
 mod error;
 mod headers;
 mod health;
 pub mod own;
 mod pool;
-mod unsent;
 mod unverified;
 
 use std::{convert::Infallible, sync::Arc};
 
-use http::{Request, Response, request};
+use http::{Request, Response, uri::PathAndQuery};
 use http_body_util::BodyExt;
 use tokio::{task::JoinSet, time};
 use tracing::warn;
 
 use self::{
     balance::{Node, Nodes},
-    pool::Pool,
-    unsent::Unsent,
+    pool::{Failure, Pool},
 };
-pub use self::{error::UpstreamError, pool::UpstreamSetup};
+pub use self::{connect::UpstreamSetup, error::UpstreamError};
 use crate::{
     body::{self, Body},
     config,
@@ -37,6 +36,13 @@ pub struct Upstream {
     pool: Pool,
 }
 
+/// What came of asking one node.
+enum Attempt {
+    Answered(Response<Body>),
+    /// Nothing was sent, the request is whole.
+    Unconnected(UpstreamError, Box<Request<Body>>),
+}
+
 // === impl Upstream ===
 
 impl Upstream {
@@ -45,7 +51,7 @@ impl Upstream {
     /// # Errors
     /// When the certificates of `[upstream.tls]` cannot be used.
     pub fn new(settings: &config::Upstream) -> Result<Self, UpstreamSetup> {
-        Ok(Self { nodes: Arc::new(Nodes::new(&settings.nodes)), pool: pool::build(settings)? })
+        Ok(Self { nodes: Arc::new(Nodes::new(&settings.nodes)), pool: Pool::new(settings)? })
     }
 
     /// Sends a request to the least loaded node and returns its answer as it comes in. Another node is asked only when
@@ -56,29 +62,31 @@ impl Upstream {
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let (mut head, body) = request.into_parts();
         headers::prepare(&mut head, &body)?;
-        let body = Unsent::new(body);
+        let written = head.uri.path_and_query().cloned();
+        let mut request = Box::new(Request::from_parts(head, body));
         let mut tried = Vec::new();
         let mut failure = None;
         while let Some(node) = self.nodes.choose(&tried) {
             tried.push(node.number());
-            match self.attempt(node.clone(), head.clone(), body.clone()).await {
-                Err(error) if error.is_connect() && body.is_untouched() => {
+            match self.attempt(node.clone(), request, written.as_ref()).await? {
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Unconnected(error, unsent) => {
                     warn!(node = %node.name(), error = &error as &dyn std::error::Error, "no connection");
                     self.nodes.eject(&node, "no connection");
-                    failure = Some(error);
+                    (failure, request) = (Some(error), unsent);
                 }
-                outcome => return outcome,
             }
         }
         Err(failure.expect("a cluster has a node, and each that was tried failed"))
     }
 
-    /// Asks ejected nodes every second whether they are back. Never returns: give it a task of its own.
+    /// Asks ejected nodes every second whether they are back, and closes connections that nobody needs. Never returns: give it a task of its own.
     pub async fn run_probes(self) -> Infallible {
         let mut ticks = time::interval(health::PROBE_EVERY);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            self.pool.tidy();
             let mut probes = JoinSet::new();
             for node in self.nodes.all_ejected() {
                 probes.spawn(time::timeout(health::PROBE_LIMIT, self.clone().probe(node)));
@@ -87,16 +95,24 @@ impl Upstream {
         }
     }
 
-    async fn attempt(&self, node: Arc<Node>, mut head: request::Parts, body: Unsent) -> Result<Response<Body>, UpstreamError> {
-        headers::address(&mut head, &node.address)?;
-        let method = head.method.clone();
+    async fn attempt(
+        &self,
+        node: Arc<Node>,
+        mut request: Box<Request<Body>>,
+        written: Option<&PathAndQuery>,
+    ) -> Result<Attempt, UpstreamError> {
+        headers::address(&mut request, written, &node.address)?;
+        let method = request.method().clone();
         let open = node.begin();
-        let sent = self.pool.request(Request::from_parts(head, body.clone())).await;
-        let answer = sent.map_err(|error| UpstreamError::from_client(error, body.broke()))?;
-        let (mut answered, incoming) = answer.into_parts();
+        let answer = match self.pool.send(&node, request).await {
+            Ok(answer) => answer,
+            Err(Failure::Unconnected(error, unsent)) => return Ok(Attempt::Unconnected(UpstreamError::unconnected(error), unsent)),
+            Err(Failure::Broken(error)) => return Err(UpstreamError::broken(error)),
+        };
+        let (mut answered, body) = answer.into_parts();
         headers::accept(&mut answered)?;
-        let watched = health::watch(&answered, incoming, &method, &self.nodes, open);
-        Ok(Response::from_parts(answered, watched.boxed_unsync()))
+        let watched = health::watch(&answered, body, &method, &self.nodes, open);
+        Ok(Attempt::Answered(Response::from_parts(answered, watched.boxed_unsync())))
     }
 
     /// Asks one node for its root, as a client without credentials would; the answer tells `health` what to think of it.
@@ -107,10 +123,10 @@ impl Upstream {
         if headers::prepare(&mut head, &body).is_err() {
             return false;
         }
-        match self.attempt(node, head, Unsent::new(body)).await {
+        match self.attempt(node, Box::new(Request::from_parts(head, body)), None).await {
             // Read, so that a 503 shows what it is and the connection can be used again.
-            Ok(answer) => body::collect_capped(answer.into_body(), ROOT_PAGE).await.is_ok(),
-            Err(_) => false,
+            Ok(Attempt::Answered(answer)) => body::collect_capped(answer.into_body(), ROOT_PAGE).await.is_ok(),
+            Ok(Attempt::Unconnected(..)) | Err(_) => false,
         }
     }
 }

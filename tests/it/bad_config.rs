@@ -132,17 +132,17 @@ model = 'm'
 fn unknown_keys() {
     table(&[
         ("windw = 3", "p.toml:9: rules[0].windw: unknown key; did you mean `window`?"),
-        ("on-timeout = 'partial'", "p.toml:9: rules[0].on-timeout: not supported by this version; leave it out"),
+        ("answer-cache = '5s'", "p.toml:9: rules[0].answer-cache: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, on-timeout, timeout, total-timeout, fusion, trust, score, annotate, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
         ("[models.n]\nsource = './n'\ndevice = 'cuda:0'", "p.toml:11: models.n.device: not supported by this version; leave it out"),
         ("[defaults]\nindex = ['*']", "p.toml:10: defaults.index = […]: belongs to each rule; move it to [[rules]]"),
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
-        ("[cache]\n\"a b\" = 1", "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, page-memory"),
+        ("[cache]\n\"a b\" = 1", "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, scores-scope, page-memory"),
     ]);
 }
 
@@ -362,7 +362,7 @@ fn models_that_run_elsewhere() {
         ),
         (
             &remote(&format!("{right}\nsource = './n'")),
-            "p.toml:13: models.n.source: unknown key; known here: kind, max-tokens, protocol, endpoints, model, token, batch, tls",
+            "p.toml:13: models.n.source: unknown key; known here: kind, max-tokens, load, protocol, endpoints, model, token, batch, tls",
         ),
     ]);
     let text = format!("{UPSTREAM}{}\ntoken = {{ env = 'KEY' }}\nmodel = 'x'\ntls = {{ verify = false }}", remote(right));
@@ -421,9 +421,12 @@ fn rules() {
         ("query = { template-param = '' }", "query.template-param = \"\": must be a string that is not empty"),
         ("window = 10001", "window = 10001: must be a whole number from 1 to 10000"),
         (
-            "window = { min = 20, max = 100 }",
-            "window = {…}: must be a whole number from 1 to 10000; a range is not supported by this version",
+            "window = { min = 200, max = 100 }",
+            "window = {…}: min is 200 and max is 100: 200 > 100, so that no window fits; write a min of 100 or less",
         ),
+        ("window = { min = 0, max = 100 }", "window.min = 0: must be a whole number from 1 to 10000"),
+        ("window = { max = 100 }", "window.min: missing; write the fewest hits that are worth reranking, such as 20"),
+        ("on-timeout = 'wait'", "on-timeout = \"wait\": must be \"engine-order\" or \"partial\""),
         ("timeout = '0s'", "timeout = \"0s\": must be a duration from 1ms to 1day, such as \"300ms\" or \"10s\""),
         ("fusion = 'adaptive'", "fusion = \"adaptive\": must be a table, such as { kind = \"adaptive\" }"),
         ("fusion = { kind = 'sum' }", "fusion.kind = \"sum\": must be \"adaptive\" or \"weighted\" or \"replace\" or \"rrf\""),

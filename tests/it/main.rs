@@ -33,6 +33,8 @@ mod explain;
 mod failures;
 /// Features of `_search` beside the query.
 mod features;
+/// What the gateway counts, and the document of it.
+mod metrics;
 /// Several searches in one call.
 mod multi;
 /// Pages of one search.

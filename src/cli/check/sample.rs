@@ -9,7 +9,7 @@ use super::{ask, report::Rule};
 use crate::{
     config,
     es::{reading::Reading, response::SearchResponse},
-    inference::Reranker,
+    inference::{Ask, Reranker},
     rerank::{Digester, candidates},
     upstream::own::OwnCalls,
 };
@@ -83,7 +83,7 @@ impl Checker<'_> {
         let mut times = [0.0; 2];
         for time in &mut times {
             let started = Instant::now();
-            if let Err(reason) = reranker.score(query.clone(), documents.clone(), Deadline::after(PATIENCE)).await {
+            if let Err(reason) = reranker.score(Ask::all(query.clone(), documents.clone(), Deadline::after(PATIENCE))).await {
                 found.warnings.push(format!("the model did not score the sample: {reason}"));
                 return;
             }

@@ -115,7 +115,7 @@ impl Front {
             match self.registry.states().find(|(name, _)| **name == *self.rule.model) {
                 Some((_, State::Ready(reranker))) => return Ok(reranker),
                 Some((_, State::Unavailable(reason))) => bail!("{reason}"),
-                Some((_, State::Loading)) => time::sleep(LOOK).await,
+                Some((_, State::Idle | State::Loading)) => time::sleep(LOOK).await,
                 None => bail!("the example names a model that it does not describe"),
             }
         }

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use super::{client::Client, front::Front, steps::Steps};
 use crate::{
     es::{reading::Reading, response::SearchResponse},
-    inference::Reranker,
+    inference::{Ask, Reranker},
     rerank::candidates,
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn warm(engine: &Client, index: &str, front: &Front, reranker: 
     for chunk in documents.chunks(CHUNK) {
         // Any query will do: only what belongs to the documents is kept for others.
         let query = front.digester.query(None, vec![Part::text("anything")]);
-        let scored = reranker.score(query, chunk.to_vec(), Deadline::after(PATIENCE)).await;
+        let scored = reranker.score(Ask::all(query, chunk.to_vec(), Deadline::after(PATIENCE))).await;
         let scores = scored.map_err(|reason| anyhow!("the model does not compute the products' vectors: {reason}"))?;
         warmed.cached += scores.cached;
         steps.advance(chunk.len() as u64);

@@ -121,12 +121,14 @@ fn model_of(config: &Config, request: &Request<Body>) -> Option<Arc<str>> {
 
 /// Waits until the models are there; returns why one is not.
 async fn loaded(registry: &Registry) -> Option<String> {
+    // Asked for, so that one which waits for its first search is loaded too.
+    registry.states().for_each(|(name, _)| drop(registry.get(name)));
     loop {
         let states: Vec<_> = registry.states().map(|(name, state)| (name.to_owned(), state)).collect();
-        if !states.iter().any(|(_, state)| matches!(state, State::Loading)) {
+        if !states.iter().any(|(_, state)| matches!(state, State::Idle | State::Loading)) {
             return states.into_iter().find_map(|(name, state)| match state {
                 State::Unavailable(reason) => Some(format!("model {name}: {reason}")),
-                State::Loading | State::Ready(_) => None,
+                State::Idle | State::Loading | State::Ready(_) => None,
             });
         }
         time::sleep(BETWEEN_LOOKS).await;

@@ -154,7 +154,8 @@ impl Explainer<'_> {
         if response.failed_shards > 0 && plan.rewrites() {
             return told.skip(Reason::RewriteRejected);
         }
-        let ranking = Ranking { gateway: &self.intercept.gateway, rule: self.rule, plan, path: self.path, response: &response, bytes };
+        let ranking =
+            Ranking { gateway: &self.intercept.gateway, rule: self.rule, plan, path: self.path, response: &response, bytes, scope: None };
         let candidates = ranking.candidates().unwrap_or_default();
         let started = Instant::now();
         let scored = ranking.score(reranker, Deadline::after(PATIENCE), false).await;

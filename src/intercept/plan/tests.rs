@@ -2,7 +2,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{FilterPath, FoundText, Hints, Page, Reading, Search, SearchPlan, Widening, plan};
 use crate::{
-    config::{ExtRerank, Field, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
+    config::{ExtRerank, Field, OnTimeout, QueryFrom, QueryText, Rule, ScorePolicy, Several, When},
     rerank::Reason,
 };
 
@@ -20,6 +20,8 @@ pub(in crate::intercept) fn rule() -> Rule {
         fields: vec![field("title"), field("content.text")],
         query: QueryText { from: QueryFrom::Auto, several: Several::Common, filters: false },
         trust_client: false,
+        least_window: None,
+        on_timeout: OnTimeout::EngineOrder,
         window: 100,
         timeout: Duration::from_millis(300),
         total_timeout: Duration::from_secs(5),
