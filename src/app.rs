@@ -25,12 +25,12 @@ use tracing::info;
 
 use crate::{
     admin::{self, Admin, RerankApi},
+    cached::{Cached, Caches},
     config::{Config, Environment, Secret, SecretError},
     inference::ScoreCache,
     intercept::{Gateway, Intercept},
     listener,
-    models::{self, Downloads, Registry, State, Store, Surroundings},
-    rerank::Digester,
+    models::{self, Downloads, Registry, State, Store, Surroundings, Vectors},
     respond,
     telemetry::{self, MetricsPage, names},
     upstream::{Upstream, UpstreamSetup},
@@ -45,6 +45,7 @@ pub struct App {
     registry: Arc<Registry>,
     gateway: Arc<Gateway>,
     rerank: RerankApi,
+    caches: Caches,
 }
 
 /// Why a gateway did not start.
@@ -74,11 +75,14 @@ pub enum StartError {
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
     telemetry::record();
-    let digester = Digester::new();
+    let vectors = Vectors::open_or_log(config.cache.vectors_file.as_deref());
+    // Vectors of another process are found by its digests.
+    let digester = vectors.digester().cloned().unwrap_or_default();
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
-        store: Arc::new(Store::new(config.cache.vectors)),
+        store: Store::new(config.cache.vectors),
+        vectors,
         scores: ScoreCache::new(config.cache.scores, digester.clone()),
         digester,
         progress,
@@ -104,7 +108,9 @@ impl App {
         let cap = config.limits.max_inspected_body;
         let rerank = RerankApi::new(Arc::clone(&registry), digester.clone(), cap, token.as_deref());
         let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester));
-        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank })
+        let scores: Box<dyn Cached> = Box::new(surroundings.scores);
+        let caches = Caches::new([(names::CACHE_SCORES, scores)].into_iter().chain(gateway.caches()).collect());
+        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank, caches })
     }
 
     /// Where clients connect.
@@ -130,7 +136,7 @@ impl App {
 
     /// Answers until `shutdown`, then drains.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let Self { config, clients, operators, upstream, registry, gateway, rerank } = self;
+        let Self { config, clients, operators, upstream, registry, gateway, rerank, caches } = self;
         let (drain, draining) = watch::channel(false);
         let mut beside = JoinSet::new();
         beside.spawn(async move {
@@ -141,8 +147,8 @@ impl App {
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
         beside.spawn(async { match telemetry::upkeep().await {} });
-        let metrics = metrics(Arc::clone(&registry), Arc::clone(&gateway));
-        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics);
+        let metrics = metrics(Arc::clone(&registry), caches.clone());
+        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics, caches);
         let admin = config.admin.clone();
         // Operators are answered to the end: this task is given up when the listener has drained.
         beside.spawn(async move { admin::serve(operators, &admin, pages, future::pending()).await });
@@ -184,7 +190,7 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
 }
 
 /// Returns the page of metrics, on which what has a size now is measured when somebody looks.
-fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>) -> MetricsPage {
+fn metrics(registry: Arc<Registry>, caches: Caches) -> MetricsPage {
     MetricsPage::new(move || {
         for (name, state) in registry.states() {
             let ready = matches!(state, State::Ready(_));
@@ -193,6 +199,6 @@ fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>) -> MetricsPage {
                 reranker.measure();
             }
         }
-        gateway.measure();
+        caches.measure();
     })
 }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod app;
 pub mod body;
+pub mod cached;
 pub mod cli;
 pub mod config;
 pub mod es;
@@ -10,6 +11,7 @@ pub mod eval;
 pub mod inference;
 pub mod intercept;
 pub mod listener;
+pub mod machine;
 pub mod models;
 pub mod rerank;
 pub mod respond;

@@ -98,6 +98,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// For `https` nodes.
     pub tls: UpstreamTls,
+    /// Who asks when Podium asks for itself.
+    pub credentials: Option<Credentials>,
 }
 
 /// One node's address.
@@ -120,11 +122,29 @@ pub struct UpstreamTls {
     pub verify: bool,
 }
 
+/// `[upstream.credentials]`
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A user and its password.
+    Password {
+        /// The user.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// An API key, as the engine gives it to be sent.
+    ApiKey(Secret),
+}
+
 /// `[limits]`
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The largest search or answer that is looked into, in decoded bytes.
     pub max_inspected_body: usize,
+    /// Bytes of all searches and answers together that are looked into at one time.
+    pub inspected_memory: usize,
+    /// Searches with a rule at one time.
+    pub max_concurrent_searches: usize,
 }
 
 /// `[cache]`
@@ -134,8 +154,12 @@ pub struct Cache {
     pub scores: u64,
     /// Who shares them.
     pub scores_scope: ScoresScope,
+    /// Bytes for whole answers, of rules that keep them.
+    pub answers: u64,
     /// Bytes for embeddings; 0 keeps none.
     pub vectors: u64,
+    /// Where vectors are that were computed ahead.
+    pub vectors_file: Option<PathBuf>,
     /// How long later pages follow the first; zero remembers nothing.
     pub page_memory: Duration,
 }
@@ -227,6 +251,8 @@ pub struct Rule {
     pub score: ScorePolicy,
     /// Whether each hit's `fields` gains `_rerank`.
     pub annotate: bool,
+    /// How long a reranked answer is given to whoever asks the same in the same way; `None`: never.
+    pub answer_cache: Option<Duration>,
     /// Whether the answer carries `Rerank-Status` and `Server-Timing`.
     pub headers: bool,
 }

@@ -103,8 +103,14 @@ impl Item<'_> {
         Planned { key: name_search(&self.gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: true }
     }
 
-    /// Checks that there is something to rank by: the model, or an earlier page.
-    pub fn check_model(&self, planned: &Planned) -> Result<(), Reason> {
+    /// Checks that there is room for the answer, and something to rank by: the model, or an earlier page.
+    pub fn check(&self, planned: &Planned) -> Result<(), Reason> {
+        // Seen afterwards, it would cost the cluster a second search.
+        let likely = self.gateway.memory.likely_size(self.path, self.rule, planned.plan.fetch);
+        if self.gateway.admission.memory().has(likely) { self.check_model(planned) } else { Err(Reason::Overloaded) }
+    }
+
+    fn check_model(&self, planned: &Planned) -> Result<(), Reason> {
         let follows = planned.plan.page.from > 0 && self.gateway.pins.get(planned.key).is_some();
         self.gateway.registry.get(&self.rule.model).map(drop).or_else(|reason| if follows { Ok(()) } else { Err(reason) })
     }

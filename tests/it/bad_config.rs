@@ -132,18 +132,20 @@ model = 'm'
 fn unknown_keys() {
     table(&[
         ("windw = 3", "p.toml:9: rules[0].windw: unknown key; did you mean `window`?"),
-        ("answer-cache = '5s'", "p.toml:9: rules[0].answer-cache: not supported by this version; leave it out"),
+        ("sticky-preference = true", "p.toml:9: rules[0].sticky-preference: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, on-timeout, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, on-timeout, timeout, total-timeout, fusion, trust, score, annotate, answer-cache, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
-        ("[upstream.credentials]\npassword = 'secret'", "p.toml:9: upstream.credentials: not supported by this version; leave it out"),
         ("[models.n]\nsource = './n'\ndevice = 'cuda:0'", "p.toml:11: models.n.device: not supported by this version; leave it out"),
         ("[defaults]\nindex = ['*']", "p.toml:10: defaults.index = […]: belongs to each rule; move it to [[rules]]"),
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
-        ("[cache]\n\"a b\" = 1", "p.toml:10: cache.\"a b\": unknown key; known here: scores, scores-scope, vectors, page-memory"),
+        (
+            "[cache]\n\"a b\" = 1",
+            "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, answers, scores-scope, page-memory",
+        ),
     ]);
 }
 
@@ -214,6 +216,43 @@ fn addresses() {
 }
 
 #[test]
+fn absurd_settings_are_refused_with_the_arithmetic() {
+    table(&[
+        (
+            "[limits]\nmax-inspected-body = '1GiB'",
+            "p.toml:10: limits.max-inspected-body = \"1GiB\": max-inspected-body (1.0 GiB) is more than inspected-memory (512.0 MiB), so that a body of that size never fits; lower it or raise inspected-memory",
+        ),
+        (
+            "[limits]\ninspected-memory = '1MiB'",
+            "p.toml:10: limits.inspected-memory = \"1MiB\": max-inspected-body (16.0 MiB) is more than inspected-memory (1.0 MiB), so that a body of that size never fits; lower it or raise inspected-memory",
+        ),
+        (
+            "[limits]\ninspected-memory = 0",
+            "p.toml:10: limits.inspected-memory = 0: must be a size from 1.0 KiB to 16.0 EiB, such as \"64MiB\"",
+        ),
+        (
+            "[limits]\nmax-concurrent-searches = 0",
+            "p.toml:10: limits.max-concurrent-searches = 0: must be a whole number from 1 to 1000000",
+        ),
+        ("timeout = '0s'", "p.toml:9: rules[0].timeout = \"0s\": must be a duration from 1ms to 1day, such as \"300ms\" or \"10s\""),
+        (
+            "timeout = '2s'\ntotal-timeout = '500ms'",
+            "p.toml:10: rules[0].total-timeout = \"500ms\": the engine and reranking together (500ms) get less than reranking alone (timeout, 2s), which never gets that much; write a total-timeout of 2s and what the engine takes",
+        ),
+        (
+            "answer-cache = '5s'\n[cache]\nanswers = 0",
+            "p.toml:9: rules[0].answer-cache = \"5s\": cache.answers is 0, so that no answer is kept; raise it or leave this out",
+        ),
+        ("answer-cache = '2h'", "p.toml:9: rules[0].answer-cache = \"2h\": must be a duration from 0s to 1h, such as \"300ms\" or \"10s\""),
+        ("[cache]\nscores-scope = 'me'", "p.toml:10: cache.scores-scope = \"me\": must be \"shared\" or \"identity\""),
+    ]);
+    let read = |more: &str| read(&format!("{UPSTREAM}{MODEL}{RULE}{more}")).expect("right");
+    assert_eq!(read("total-timeout = '200ms'").rules[0].timeout.as_millis(), 300, "who sets one alone is left alone");
+    let off = "answer-cache = '0s'\n[defaults]\nanswer-cache = '5s'";
+    assert_eq!(read(off).rules[0].answer_cache, None, "a rule can do without");
+}
+
+#[test]
 fn nodes() {
     for (nodes, expected) in [
         ("", "p.toml:1: upstream.nodes: missing; write the addresses of the cluster, such as [\"http://127.0.0.1:9200\"]"),
@@ -245,6 +284,46 @@ fn nodes() {
     ] {
         assert_eq!(problems(&format!("[upstream]\n{nodes}")), expected, "{nodes}");
     }
+}
+
+#[test]
+fn credentials_are_a_user_with_a_password_or_a_key() {
+    let remedy = "must be a user and its password, such as { user = \"podium\", password = { env = \"PODIUM_PASSWORD\" } }, or an api-key";
+    for (written, expected) in [
+        ("credentials = 'secret'", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = {}", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = { user = 'podium' }", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = { password = 'secret' }", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = { user = 'podium', password = 'secret', api-key = 'secret' }", format!("p.toml:3: upstream.credentials: {remedy}")),
+        (
+            "credentials = { user = 'a:b', password = 'secret' }",
+            "p.toml:3: upstream.credentials.user = \"a:b\": must hold no colon and no control characters".to_owned(),
+        ),
+        (
+            "credentials = { api-key = 7 }",
+            "p.toml:3: upstream.credentials.api-key: must be a string, { env = \"NAME\" } or { file = \"path\" }".to_owned(),
+        ),
+        (
+            "credentials = { api-key = 'secret', token = 'secret' }",
+            "p.toml:3: upstream.credentials.token: unknown key; known here: user, password, api-key".to_owned(),
+        ),
+    ] {
+        assert_eq!(problems(&format!("{UPSTREAM}{written}")), expected, "{written}");
+    }
+    for right in ["credentials = { user = 'podium', password = { env = 'P' } }", "credentials.api-key = { file = './key' }"] {
+        assert!(read(&format!("{UPSTREAM}{right}")).is_ok(), "{right}");
+    }
+}
+
+#[test]
+fn a_file_of_vectors_needs_a_cache_of_vectors() {
+    let expected = "p.toml:11: cache.vectors-file = \"v.bin\": would be read into nothing: cache.vectors is 0; leave one of the two out";
+    table(&[
+        ("[cache]\nvectors = 0\nvectors-file = 'v.bin'", expected),
+        ("[cache]\nvectors-file = ''", "p.toml:10: cache.vectors-file = \"\": must be a string that is not empty"),
+    ]);
+    let config = read(&format!("{UPSTREAM}[cache]\nvectors-file = './v.bin'")).expect("right");
+    assert_eq!(config.cache.vectors_file.as_deref(), Some(Path::new("./v.bin")));
 }
 
 #[test]

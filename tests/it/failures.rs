@@ -105,7 +105,7 @@ async fn case_2_work_for_a_search_that_was_answered_stops() {
 async fn the_total_budget_counts_the_engines_time() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;
     engine.trouble(|_| Some(Trouble::Slow(Duration::from_millis(60))));
-    let gateway = app::start(&engine, &REVERSE.replace("\"60s\"", "\"50ms\"")).await;
+    let gateway = app::start(&engine, &REVERSE.replace("\"60s\"", "\"50ms\"").replace("\"30s\"", "\"50ms\"")).await;
     assert_engine_order(&engine, &gateway, &Call::search(MATCH), "timeout").await;
 }
 

@@ -6,6 +6,8 @@
 mod bad_company;
 /// Wrong configurations, by their messages.
 mod bad_config;
+/// What is kept between searches.
+mod caches;
 /// What a request says stays in the request.
 mod canary;
 /// Models that are read from a checkpoint, as an operator names them.
@@ -35,6 +37,8 @@ mod explain;
 mod failures;
 /// Features of `_search` beside the query.
 mod features;
+/// How much is looked into at one time.
+mod limits;
 /// What the gateway counts, and the document of it.
 mod metrics;
 /// Several searches in one call.
@@ -59,3 +63,5 @@ mod support;
 mod template;
 /// Nodes that speak TLS.
 mod tls;
+/// Vectors that are computed ahead of time.
+mod warm;

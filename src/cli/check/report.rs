@@ -9,16 +9,36 @@ use std::{
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::{cli::product::product, config::Problem, inference::Reranker, models::StartError};
+use crate::{
+    cli::product::product,
+    config::Problem,
+    inference::Reranker,
+    machine::{self, Demand},
+    models::{
+        StartError,
+        vectors::{Shape, Vectors},
+    },
+    upstream::own::OwnCallError,
+};
 
 /// Everything that was found.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     file: PathBuf,
     problems: Vec<Problem>,
+    pub(super) memory: Option<Memory>,
     pub(super) cluster: Option<Cluster>,
+    /// What stands in `cache.vectors-file`, where the configuration names one.
+    pub(super) vectors_file: Option<VectorsFile>,
     pub(super) models: Vec<Model>,
     pub(super) rules: Vec<Rule>,
+}
+
+/// Whether what the configuration may take fits into this machine.
+#[derive(Debug, Serialize)]
+pub(super) struct Memory {
+    fits: bool,
+    says: String,
 }
 
 /// Whether the cluster answers.
@@ -35,6 +55,24 @@ pub(super) struct Model {
     loaded: bool,
     seconds: f64,
     says: String,
+}
+
+/// What a file of vectors holds.
+#[derive(Debug, Serialize)]
+pub(super) struct VectorsFile {
+    file: PathBuf,
+    /// Of each model that is in it.
+    models: Vec<ModelVectors>,
+    /// What is wrong with it.
+    warning: Option<String>,
+}
+
+/// One model's vectors.
+#[derive(Debug, Serialize)]
+struct ModelVectors {
+    fingerprint: String,
+    vectors: u64,
+    mib: u64,
 }
 
 /// What a rule would do.
@@ -62,12 +100,14 @@ pub(super) struct Rule {
 impl Report {
     /// Returns a report of a file with these problems, before anything else was looked at.
     pub(super) fn of_problems(file: &Path, problems: Vec<Problem>) -> Self {
-        Self { file: file.to_owned(), problems, cluster: None, models: Vec::new(), rules: Vec::new() }
+        let file = file.to_owned();
+        Self { file, problems, memory: None, cluster: None, vectors_file: None, models: Vec::new(), rules: Vec::new() }
     }
 
     /// Returns whether everything that a search needs is there. Warnings of rules are only worth a look.
     pub(super) fn is_fine(&self) -> bool {
         self.problems.is_empty()
+            && self.memory.as_ref().is_none_or(|memory| memory.fits)
             && self.cluster.as_ref().is_none_or(|cluster| cluster.reached)
             && self.models.iter().all(|model| model.loaded)
     }
@@ -76,13 +116,29 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}: no problems", self.file.display())?;
+        if let Some(Memory { fits, says }) = &self.memory {
+            writeln!(formatter, "memory: {}{says}", if *fits { "" } else { "TOO LITTLE: " })?;
+        }
         if let Some(Cluster { reached, says }) = &self.cluster {
             writeln!(formatter, "cluster: {}{says}", if *reached { "" } else { "NOT REACHED: " })?;
+        }
+        if let Some(vectors_file) = &self.vectors_file {
+            write!(formatter, "{vectors_file}")?;
         }
         for Model { name, loaded, says, seconds } in &self.models {
             writeln!(formatter, "model {name}: {}{says} ({seconds:.1} s)", if *loaded { "" } else { "NOT LOADED: " })?;
         }
         self.rules.iter().try_for_each(|rule| write!(formatter, "{rule}"))
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    pub(super) fn new(demand: &Demand, memory: &machine::Memory) -> Self {
+        let checked = demand.check(memory);
+        let fits = checked.is_ok();
+        Self { fits, says: checked.map_or_else(|error| error.to_string(), |()| format!("{demand} of {memory}")) }
     }
 }
 
@@ -93,8 +149,8 @@ impl Cluster {
         Self { reached: true, says: product(text).unwrap_or_else(|| format!("answers {status}")) }
     }
 
-    pub(super) fn silent(error: &anyhow::Error) -> Self {
-        Self { reached: false, says: format!("{error:#}; check upstream.nodes, and upstream.tls for https") }
+    pub(super) fn silent(error: &OwnCallError) -> Self {
+        Self { reached: false, says: format!("{error}; check upstream.nodes, and upstream.tls for https") }
     }
 }
 
@@ -113,6 +169,47 @@ impl Model {
             Err(error) => error.to_string(),
         };
         Self { name: name.to_owned(), loaded: loaded.is_ok(), seconds: took.as_secs_f64(), says }
+    }
+}
+
+// === impl VectorsFile ===
+
+impl VectorsFile {
+    /// Looks at the file; its vectors are not read.
+    pub(super) fn look(file: &Path) -> Self {
+        let nothing = |warning: String| Self { file: file.to_owned(), models: Vec::new(), warning: Some(warning) };
+        let survey = match Vectors::open(file).and_then(|vectors| vectors.survey()) {
+            Ok(Some(survey)) => survey,
+            Ok(None) => return nothing("it is not there".to_owned()),
+            Err(error) => return nothing(error.to_string()),
+        };
+        let of_model = |(shape, vectors): &(Shape, u64)| ModelVectors {
+            fingerprint: shape.fingerprint.to_string(),
+            vectors: *vectors,
+            mib: (vectors * shape.weight()).div_ceil(1 << 20),
+        };
+        let warning = survey.damage.map(|damage| {
+            format!(
+                "{} is damaged ({damage}): what stands before is used, podium warm repairs it; it looks so too while that runs",
+                file.display()
+            )
+        });
+        Self { file: file.to_owned(), models: survey.shapes.iter().map(of_model).collect(), warning }
+    }
+}
+
+impl fmt::Display for VectorsFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, models, warning } = self;
+        let file = file.display();
+        for ModelVectors { fingerprint, vectors, mib } in models {
+            writeln!(formatter, "{file}: {vectors} vectors of fingerprint {fingerprint}, {mib} MiB")?;
+        }
+        match warning {
+            Some(warning) => writeln!(formatter, "warning: {warning}"),
+            None if models.is_empty() => writeln!(formatter, "{file}: no vectors yet"),
+            None => Ok(()),
+        }
     }
 }
 
