@@ -179,6 +179,7 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
         let models = registry.states().filter_map(|(name, state)| match state {
             // One that waits for its first search keeps nobody waiting.
             State::Ready(_) | State::Idle => None,
+            State::Broken(_) => Some(format!("model {name} broke and is loaded anew")),
             State::Loading => Some(format!("model {name} is loading")),
             State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
         });
