@@ -30,8 +30,7 @@ use crate::{
     inference::ScoreCache,
     intercept::{Gateway, Intercept},
     listener,
-    models::{self, Downloads, Registry, State, Store, Surroundings},
-    rerank::Digester,
+    models::{self, Downloads, Registry, State, Store, Surroundings, Vectors},
     respond,
     telemetry::{self, MetricsPage, names},
     upstream::{Upstream, UpstreamSetup},
@@ -76,13 +75,16 @@ pub enum StartError {
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
     telemetry::record();
-    let digester = Digester::new();
+    let vectors = Vectors::open_or_log(config.cache.vectors_file.as_deref());
+    // Vectors of another process are found by its digests.
+    let digester = vectors.digester().cloned().unwrap_or_default();
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
-        store: Arc::new(Store::new(config.cache.vectors)),
+        store: Store::new(config.cache.vectors),
         scores: ScoreCache::new(config.cache.scores, digester.clone()),
         digester,
+        vectors,
         progress,
         downloads: Downloads::default(),
     }
@@ -106,8 +108,9 @@ impl App {
         let cap = config.limits.max_inspected_body;
         let rerank = RerankApi::new(Arc::clone(&registry), digester.clone(), cap, token.as_deref());
         let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester));
-        let scores: Box<dyn Cached> = Box::new(surroundings.scores);
-        let caches = Caches::new([(names::CACHE_SCORES, scores)].into_iter().chain(gateway.caches()).collect());
+        let of_models: [(_, Box<dyn Cached>); 2] =
+            [(names::CACHE_SCORES, Box::new(surroundings.scores)), (names::CACHE_VECTORS, Box::new(surroundings.store))];
+        let caches = Caches::new(of_models.into_iter().chain(gateway.caches()).collect());
         Ok(Self { config, clients, operators, upstream, registry, gateway, rerank, caches })
     }
 
