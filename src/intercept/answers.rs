@@ -326,9 +326,9 @@ mod tests {
         let Found::Missing(lead) = answers.find(NAME).await else { panic!("the first leads") };
         let (found, ()) = tokio::join!(answers.find(NAME), async { lead.finish(None) });
         assert!(matches!(found, Found::Alone));
-        let Found::Missing(lead) = answers.find(NAME).await else { panic!("it may be tried again") };
+        let Found::Missing(second) = answers.find(NAME).await else { panic!("it may be tried again") };
         assert!(matches!(answers.find(NAME).await, Found::Alone), "at once");
-        lead.finish(answer());
+        second.finish(answer());
         assert!(matches!(answers.find(NAME).await, Found::Kept(_)));
     }
 
