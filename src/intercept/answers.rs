@@ -104,6 +104,7 @@ pub fn name(digester: &Digester, rule: &Rule, asked: &Asked) -> Option<Digest128
     let mut sorted: Vec<_> = headers.iter().collect();
     sorted.sort_by_key(|(name, _)| name.as_str());
     let start = digester.start().piece(b"answer").piece(&rule.number.to_le_bytes()).piece(asked.head.method.as_str().as_bytes());
+    // A client's certificate would belong here as well: no listener asks for any yet.
     let uri = &asked.head.uri;
     let target = [uri.authority().map_or("", |host| host.as_str()), uri.path_and_query().map_or("", |target| target.as_str())];
     let start = target.iter().fold(start, |digest, piece| digest.piece(piece.as_bytes()));

@@ -15,7 +15,7 @@ use crate::support::{
     fake_models,
     fake_upstream::{Act, FakeUpstream},
     http::Call,
-    until,
+    soon, until,
 };
 
 const MATCH: &str = r#"{"query":{"match":{"title":"shoe"}},"size":7}"#;
@@ -131,6 +131,29 @@ async fn a_search_whose_answer_will_not_fit_is_sent_once() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let reply = Call::search(MATCH).query("preference=other").send(gateway.address).await;
     assert_eq!((reply.rerank_status(), engine.bodies().len()), (OVERLOADED, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_the_rerank_api_share_it_too() {
+    let engine = FakeEngine::start(Product::OpenSearch, 120).await;
+    let limits = "limits.max-inspected-body = '128KiB'\nlimits.inspected-memory = '130KiB'\n";
+    let gateway = app::start(&engine, &format!("{limits}{REVERSE}")).await;
+    let call = Call::post("/v1/rerank", format!(r#"{{"query":"red","documents":["{}","shoe"]}}"#, "red ".repeat(2000)));
+    assert_eq!(call.send(gateway.admin).await.status, 200);
+    let held = 125 << 10;
+    let mut dripping = Client::connect(gateway.admin).await;
+    let head = "POST /v1/rerank HTTP/1.1\r\nhost: podium\r\ncontent-type: application/json\r\n";
+    dripping.send(format!("{head}content-length: {}\r\n\r\n{}", held + 1, " ".repeat(held))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refused = call.send(gateway.admin).await;
+    assert!(refused.status == 429 && refused.text().contains("inspected-memory"), "{}", refused.text());
+    drop(dripping);
+    soon(async {
+        while call.send(gateway.admin).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 /// Ten thousand hits of a megabyte each, never all at once in memory here: neither in what is looked into nor in what passes through.
