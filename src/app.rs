@@ -30,8 +30,7 @@ use crate::{
     inference::ScoreCache,
     intercept::{Gateway, Intercept},
     listener,
-    models::{self, Downloads, Registry, State, Store, Surroundings},
-    rerank::Digester,
+    models::{self, Downloads, Registry, State, Store, Surroundings, Vectors},
     respond,
     telemetry::{self, MetricsPage, names},
     upstream::{Upstream, UpstreamSetup},
@@ -76,11 +75,14 @@ pub enum StartError {
 /// Returns what loading the models of this build needs.
 pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn Progress>) -> Surroundings {
     telemetry::record();
-    let digester = Digester::new();
+    let vectors = Vectors::open_or_log(config.cache.vectors_file.as_deref());
+    // Vectors of another process are found by its digests.
+    let digester = vectors.digester().cloned().unwrap_or_default();
     Surroundings {
         families: models::families().into(),
         environment: Arc::new(environment),
-        store: Arc::new(Store::new(config.cache.vectors)),
+        store: Store::new(config.cache.vectors),
+        vectors,
         scores: ScoreCache::new(config.cache.scores, digester.clone()),
         digester,
         progress,

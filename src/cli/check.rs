@@ -11,12 +11,11 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow};
-use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::Method;
 use rerank_plugin::Silent;
 use tokio::{runtime, signal, task};
 
@@ -24,13 +23,15 @@ use self::report::{Cluster, Memory, Model, Report};
 use super::{WRONG, progress};
 use crate::{
     app,
-    body::{self, Collected, collect_capped},
     config::{self, Config, Environment},
     inference::Reranker,
     machine::{self, Demand},
-    models::{Surroundings, load_now},
-    upstream::Upstream,
+    models::{Surroundings, Vectors, load_now},
+    upstream::own::{Answer, Bounds, Call, OwnCallError, OwnCalls},
 };
+
+/// How long the cluster may take for one small answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks `file` and says so to people.
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
@@ -72,10 +73,13 @@ fn checked(file: &Path, config: Config, surroundings: Surroundings) -> anyhow::R
 }
 
 async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> anyhow::Result<Report> {
-    let upstream = Upstream::new(&config.upstream)?;
+    let calls = OwnCalls::new(&config.upstream)?;
     let mut report = Report::of_problems(file, Vec::new());
     report.memory = machine::Memory::of_this_machine().map(|memory| Memory::new(&Demand::of(&config), &memory));
-    report.cluster = Some(reach(&upstream).await);
+    report.cluster = Some(reach(&calls).await);
+    // Said, and not used: a window is to be measured cold.
+    report.vectors_file = config.cache.vectors_file.as_deref().map(report::VectorsFile::look);
+    let surroundings = Surroundings { vectors: Vectors::default(), ..surroundings };
     let mut loaded = Vec::new();
     for model in config.models.values() {
         let started = Instant::now();
@@ -87,28 +91,21 @@ async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> 
     }
     for rule in &config.rules {
         let reranker = loaded.iter().find(|reranker: &&Arc<Reranker>| reranker.name() == &rule.model);
-        let checker =
-            sample::Checker { upstream: &upstream, rule, digester: &surroundings.digester, cap: config.limits.max_inspected_body };
+        let checker = sample::Checker { calls: &calls, rule, digester: &surroundings.digester, cap: config.limits.max_inspected_body };
         report.rules.push(checker.check(reranker.map(Arc::as_ref)).await);
     }
     Ok(report)
 }
 
 /// Asks the cluster who it is.
-async fn reach(upstream: &Upstream) -> Cluster {
-    match ask(upstream, Method::GET, "/", "", 1 << 20).await {
-        Ok((status, text)) => Cluster::answered(status, &text),
+async fn reach(calls: &OwnCalls) -> Cluster {
+    match ask(calls, Method::GET, "/", "", 1 << 20).await {
+        Ok(answer) => Cluster::answered(answer.status, &answer.body),
         Err(error) => Cluster::silent(&error),
     }
 }
 
-/// Sends one small request of our own and returns its answer's status and text, at most `cap` bytes.
-async fn ask(upstream: &Upstream, method: Method, target: &str, json: &str, cap: usize) -> anyhow::Result<(StatusCode, Bytes)> {
-    let request = Request::builder().method(method).uri(target).header(header::CONTENT_TYPE, "application/json");
-    let request = request.header(header::CONTENT_LENGTH, json.len()).body(body::full(json.to_owned()))?;
-    let (head, body) = upstream.send(request).await?.into_parts();
-    match collect_capped(body, cap).await.map_err(anyhow::Error::from_boxed)? {
-        Collected::Whole(text) => Ok((head.status, text)),
-        Collected::TooLarge(_) | Collected::TooSlow(_) => anyhow::bail!("the answer is larger than max-inspected-body ({cap} bytes)"),
-    }
+/// Sends one small request of our own and returns its answer of at most `bytes`.
+async fn ask(calls: &OwnCalls, method: Method, target: &str, json: &str, bytes: usize) -> Result<Answer, OwnCallError> {
+    calls.send(Call { method, target, json }, Bounds { bytes, time: PATIENCE }).await
 }

@@ -18,6 +18,7 @@ mod product;
 mod progress;
 mod serve;
 mod terminal;
+mod warm;
 
 /// Reranks the searches of Elasticsearch and OpenSearch clients with a neural model.
 #[derive(Clone, Debug, Parser)]
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Shows what becomes of one search, and why: rule, query text, texts, scores, ranks before and after.
     Explain(explain::Arguments),
+    /// Computes the vectors of an index ahead of time, so that the first searches meet a warm cache.
+    Warm(warm::Arguments),
     /// Shows on this machine what Podium does to the searches of a sample shop: an engine, the shop, and Podium in front.
     #[cfg(feature = "demo")]
     Demo(demo::Arguments),
@@ -69,6 +72,7 @@ impl Cli {
             Command::Check { file, json: false } => check::run(&file.config),
             Command::Check { file, json: true } => check::run_json(&file.config),
             Command::Explain(arguments) => explain::run(&arguments),
+            Command::Warm(arguments) => warm::run(&arguments),
             #[cfg(feature = "demo")]
             Command::Demo(arguments) => demo::run(&arguments),
         };

@@ -98,6 +98,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// For `https` nodes.
     pub tls: UpstreamTls,
+    /// Who asks when Podium asks for itself.
+    pub credentials: Option<Credentials>,
 }
 
 /// One node's address.
@@ -118,6 +120,20 @@ pub struct UpstreamTls {
     pub ca: Option<PathBuf>,
     /// Whether certificates are checked.
     pub verify: bool,
+}
+
+/// `[upstream.credentials]`
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// A user and its password.
+    Password {
+        /// The user.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// An API key, as the engine gives it to be sent.
+    ApiKey(Secret),
 }
 
 /// `[limits]`
@@ -142,6 +158,8 @@ pub struct Cache {
     pub answers: u64,
     /// Bytes for embeddings; 0 keeps none.
     pub vectors: u64,
+    /// Where vectors are that were computed ahead.
+    pub vectors_file: Option<PathBuf>,
     /// How long later pages follow the first; zero remembers nothing.
     pub page_memory: Duration,
 }

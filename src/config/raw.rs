@@ -15,7 +15,7 @@ use http::{Uri, uri::Scheme};
 use rerank_plugin::ControlTokens;
 
 use super::{
-    Cache, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
+    Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -70,9 +70,9 @@ impl<'f> RawFile<'f> {
             listener_address,
             admin_address,
             admin_token,
-            upstream: file.section("upstream", &["response-timeout", "credentials"], upstream),
+            upstream: file.section("upstream", &["response-timeout"], upstream),
             limits: file.section("limits", &[], limits),
-            cache: file.section("cache", &["vectors-file"], cache),
+            cache: file.section("cache", &[], cache),
             models: models.or(Vec::new()),
             defaults: file.section("defaults", RawRule::LATER, RawRule::read_defaults),
             rules: rules.or(Vec::new()),
@@ -102,6 +102,36 @@ fn upstream(table: &mut Table<'_>) -> Upstream {
             ca: tls.read("ca", Item::name).optional().map(PathBuf::from),
             verify: tls.read("verify", Item::flag).or(true),
         }),
+        credentials: table.read("credentials", credentials).optional(),
+    }
+}
+
+fn credentials(item: &Item<'_>) -> Result<Credentials, Reported> {
+    let remedy = "must be a user and its password, such as { user = \"podium\", password = { env = \"PODIUM_PASSWORD\" } }, or an api-key";
+    if !item.is_table() {
+        return Err(item.refuse_unseen(remedy));
+    }
+    let (user, password, api_key) = item.table(&[], |table| {
+        let user = table.read("user", user_name);
+        (user, table.read("password", secret), table.read("api-key", secret))
+    })?;
+    match (user.is_given(), password.is_given(), api_key.is_given()) {
+        (true, true, false) => {
+            let (user, password) = (user.required(remedy), password.required(remedy));
+            Ok(Credentials::Password { user: user?, password: password? })
+        }
+        (false, false, true) => Ok(Credentials::ApiKey(api_key.required(remedy)?)),
+        _ => Err(item.refuse_unseen(remedy)),
+    }
+}
+
+/// A colon would end the name (RFC 7617).
+fn user_name(item: &Item<'_>) -> Result<String, Reported> {
+    let name = item.name()?;
+    if name.contains(|letter: char| letter == ':' || letter.is_control()) {
+        Err(item.refuse("must hold no colon and no control characters"))
+    } else {
+        Ok(name)
     }
 }
 
@@ -124,11 +154,17 @@ fn limits(table: &mut Table<'_>) -> Limits {
 }
 
 fn cache(table: &mut Table<'_>) -> Cache {
+    let vectors = table.read("vectors", size(0..=u64::MAX)).or(GIB);
+    let vectors_file = table.read("vectors-file", Item::name);
+    if vectors == 0 && vectors_file.get().is_some() {
+        vectors_file.refuse("would be read into nothing: cache.vectors is 0; leave one of the two out");
+    }
     Cache {
         scores: table.read("scores", size(0..=u64::MAX)).or(256 * MIB),
         answers: table.read("answers", size(0..=u64::MAX)).or(64 * MIB),
         scores_scope: table.read("scores-scope", word(&SCORES_SCOPES)).or(ScoresScope::Shared),
-        vectors: table.read("vectors", size(0..=u64::MAX)).or(GIB),
+        vectors,
+        vectors_file: vectors_file.optional().map(PathBuf::from),
         page_memory: table.read("page-memory", duration(Duration::ZERO..=LONGEST)).or(Duration::from_secs(60)),
     }
 }

@@ -8,6 +8,7 @@ mod registry;
 mod source;
 mod store;
 pub mod unit;
+pub mod vectors;
 mod wheel;
 
 use std::{
@@ -28,6 +29,7 @@ pub use downloads::Downloads;
 pub use registry::{Registry, StartError, State, Surroundings, load_now};
 pub use source::{Attempt, SourceError, find};
 pub use store::Store;
+pub use vectors::Vectors;
 
 use crate::config::{self, Model, Secret, SecretError};
 
@@ -112,20 +114,26 @@ fn fakes() -> Vec<Box<dyn Family>> {
     Vec::new()
 }
 
-/// Loads a model; slow, so for a thread of its own.
+/// Loads a model, and the vectors that were computed ahead for it; slow, so for a thread of its own.
 ///
 /// # Errors
 /// [`ModelError`], in words for the operator.
 pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelError> {
-    let Surroundings { families, environment, store, progress, downloads, .. } = surroundings;
+    let Surroundings { families, environment, store, progress, downloads, vectors, .. } = surroundings;
     let progress = progress.as_ref();
     let named = model.kind.as_deref().map(|kind| by_kind(families, kind)).transpose()?;
-    let options = options(model, Arc::clone(store));
+    let options = options(model, Arc::new(store.clone()));
+    let loaded = |loaded: Loaded| {
+        if let Loaded::Local { preparer, .. } = &loaded {
+            vectors.fill(preparer.card(), store);
+        }
+        loaded
+    };
     if model.source.is_none() {
         let family = named.ok_or(ModelError::NoSource)?;
         check_vectors(model, family)?;
         let endpoints = model.remote.as_ref().map_or_else(|| Ok(Endpoints::default()), endpoints)?;
-        return Ok(family.load(&Source::Endpoints(endpoints), &options, progress)?);
+        return Ok(family.load(&Source::Endpoints(endpoints), &options, progress).map(loaded)?);
     }
     let folder = find(model, environment, progress, downloads)?;
     if let Some(expected) = &model.sha256 {
@@ -133,7 +141,7 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
     }
     let family = named.map_or_else(|| detect(families, &folder), Ok)?;
     check_vectors(model, family)?;
-    Ok(family.load(&Source::Folder(folder), &options, progress)?)
+    Ok(family.load(&Source::Folder(folder), &options, progress).map(loaded)?)
 }
 
 /// Returns the servers of a model that runs elsewhere, with their token wherever that stands.
@@ -227,7 +235,7 @@ mod tests {
     use rerank_plugin::{ControlTokens, Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::{Downloads, Surroundings, check_vectors, families, load, options};
+    use super::{Downloads, Store, Surroundings, Vectors, check_vectors, families, load, options};
     use crate::{config::Model, inference::ScoreCache, rerank::Digester};
 
     fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
@@ -253,7 +261,8 @@ mod tests {
         let surroundings = Surroundings {
             families: families().into(),
             environment: Arc::default(),
-            store: Arc::new(MapStore::default()),
+            store: Store::new(1 << 20),
+            vectors: Vectors::default(),
             scores: ScoreCache::new(0, Digester::new()),
             digester: Digester::new(),
             progress: Arc::new(Silent),

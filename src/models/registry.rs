@@ -9,13 +9,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rerank_plugin::{ArtifactStore, Device, Family, Loaded, Part, Progress};
+use rerank_plugin::{Device, Family, Loaded, Part, Progress};
 use tracing::{info, warn};
 
 use crate::{
     config::{self, Config, Environment, Fusion},
     inference::{Pairs, Reranker, ScoreCache, Settings},
-    models::{Downloads, ModelError, load, unit::PAIRS},
+    models::{Downloads, ModelError, Store, Vectors, load, unit::PAIRS},
     rerank::{Digester, Reason, fuse::fusion_of},
 };
 
@@ -57,7 +57,9 @@ pub struct Surroundings {
     /// Caches, hubs and tokens.
     pub environment: Arc<Environment>,
     /// Where models keep vectors.
-    pub store: Arc<dyn ArtifactStore>,
+    pub store: Store,
+    /// The vectors that were computed ahead.
+    pub vectors: Vectors,
     /// Where scores are kept.
     pub scores: ScoreCache,
     /// Hashes what models see.

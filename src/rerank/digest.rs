@@ -1,4 +1,7 @@
-//! Keyed hashes of what a model sees and of what names a page: texts are attacker-supplied, so the key is this process's secret.
+//! Keyed hashes of what a model sees and of what names a page: texts are attacker-supplied, so the key is a secret: of this process,
+//! or of the file of vectors that processes share.
+//!
+//! **Invariant:** vectors in files are found by these hashes. What changes them changes the version of that file's format too.
 
 use std::{
     fmt,
@@ -24,6 +27,16 @@ impl Digester {
     pub fn new() -> Self {
         let random = || RandomState::new().build_hasher().finish();
         Self((u128::from(random()) << 64 | u128::from(random())).to_le_bytes())
+    }
+
+    /// Returns the digester whose digests are those of another process with this key.
+    pub fn with_key(key: [u8; 16]) -> Self {
+        Self(key)
+    }
+
+    /// The key: whoever knows it can make texts that share a digest.
+    pub(crate) fn key(&self) -> [u8; 16] {
+        self.0
     }
 
     /// Starts a digest.
@@ -94,6 +107,14 @@ mod tests {
     use rerank_plugin::Part;
 
     use super::Digester;
+
+    #[test]
+    fn the_digests_of_a_key_are_the_same_in_every_process_and_version() {
+        let digester = Digester::with_key(*b"0123456789abcdef");
+        let parts = vec![Part::text("red shoe"), Part::Text { label: Some("Brand".into()), text: "x".into(), max_tokens: Some(3) }];
+        assert_eq!(format!("{:032x}", digester.document(parts).digest.0), "7af4efe0bd3b8642d2f817d78af511cc");
+        assert_eq!(Digester::with_key(digester.key()).start().finish(), digester.start().finish());
+    }
 
     #[test]
     fn what_the_model_sees_differently_has_another_digest() {

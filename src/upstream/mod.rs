@@ -8,6 +8,7 @@ mod connect;
 mod error;
 mod headers;
 mod health;
+pub mod own;
 mod pool;
 mod unverified;
 

@@ -18,3 +18,4 @@ mod embedded;
 mod routes;
 mod serving;
 mod through_gateway;
+mod warm;

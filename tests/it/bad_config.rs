@@ -139,11 +139,13 @@ fn unknown_keys() {
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
-        ("[upstream.credentials]\npassword = 'secret'", "p.toml:9: upstream.credentials: not supported by this version; leave it out"),
         ("[models.n]\nsource = './n'\ndevice = 'cuda:0'", "p.toml:11: models.n.device: not supported by this version; leave it out"),
         ("[defaults]\nindex = ['*']", "p.toml:10: defaults.index = […]: belongs to each rule; move it to [[rules]]"),
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
-        ("[cache]\n\"a b\" = 1", "p.toml:10: cache.\"a b\": unknown key; known here: scores, answers, scores-scope, vectors, page-memory"),
+        (
+            "[cache]\n\"a b\" = 1",
+            "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, answers, scores-scope, page-memory",
+        ),
     ]);
 }
 
@@ -282,6 +284,46 @@ fn nodes() {
     ] {
         assert_eq!(problems(&format!("[upstream]\n{nodes}")), expected, "{nodes}");
     }
+}
+
+#[test]
+fn credentials_are_a_user_with_a_password_or_a_key() {
+    let remedy = "must be a user and its password, such as { user = \"podium\", password = { env = \"PODIUM_PASSWORD\" } }, or an api-key";
+    for (written, expected) in [
+        ("credentials = 'secret'", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = {}", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = { user = 'podium' }", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = { password = 'secret' }", format!("p.toml:3: upstream.credentials: {remedy}")),
+        ("credentials = { user = 'podium', password = 'secret', api-key = 'secret' }", format!("p.toml:3: upstream.credentials: {remedy}")),
+        (
+            "credentials = { user = 'a:b', password = 'secret' }",
+            "p.toml:3: upstream.credentials.user = \"a:b\": must hold no colon and no control characters".to_owned(),
+        ),
+        (
+            "credentials = { api-key = 7 }",
+            "p.toml:3: upstream.credentials.api-key: must be a string, { env = \"NAME\" } or { file = \"path\" }".to_owned(),
+        ),
+        (
+            "credentials = { api-key = 'secret', token = 'secret' }",
+            "p.toml:3: upstream.credentials.token: unknown key; known here: user, password, api-key".to_owned(),
+        ),
+    ] {
+        assert_eq!(problems(&format!("{UPSTREAM}{written}")), expected, "{written}");
+    }
+    for right in ["credentials = { user = 'podium', password = { env = 'P' } }", "credentials.api-key = { file = './key' }"] {
+        assert!(read(&format!("{UPSTREAM}{right}")).is_ok(), "{right}");
+    }
+}
+
+#[test]
+fn a_file_of_vectors_needs_a_cache_of_vectors() {
+    let expected = "p.toml:11: cache.vectors-file = \"v.bin\": would be read into nothing: cache.vectors is 0; leave one of the two out";
+    table(&[
+        ("[cache]\nvectors = 0\nvectors-file = 'v.bin'", expected),
+        ("[cache]\nvectors-file = ''", "p.toml:10: cache.vectors-file = \"\": must be a string that is not empty"),
+    ]);
+    let config = read(&format!("{UPSTREAM}[cache]\nvectors-file = './v.bin'")).expect("right");
+    assert_eq!(config.cache.vectors_file.as_deref(), Some(Path::new("./v.bin")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-const WRONG: &str = "[upstream]\nnodes = []\n[upstream.credentials]\ntoken = 'canary'\n";
+const WRONG: &str = "[upstream]\nnodes = []\n[listener.tls]\nkey = 'canary'\n";
 
 /// Runs `podium` in a folder that holds `config` as `podium.toml`.
 fn podium(arguments: &[&str], config: Option<&str>) -> Output {
@@ -27,7 +27,7 @@ fn said(output: &Output) -> (Option<i32>, &str, &str) {
 #[test]
 fn a_wrong_configuration_ends_every_command_with_2() {
     let expected = "podium.toml:2: upstream.nodes = []: must be an array of addresses, such as [\"http://127.0.0.1:9200\"]\n\
-                    podium.toml:3: upstream.credentials: not supported by this version; leave it out\n";
+                    podium.toml:3: listener.tls: not supported by this version; leave it out\n";
     for command in ["serve", "check"] {
         assert_eq!(said(&podium(&[command], Some(WRONG))), (Some(2), "", expected), "{command}");
     }
@@ -48,8 +48,8 @@ fn programs_get_the_problems_as_json() {
     let expected = concat!(
         r#"{"file":"podium.toml","problems":["#,
         r#"{"path":"upstream.nodes","line":2,"value":"[]","remedy":"must be an array of addresses, such as [\"http://127.0.0.1:9200\"]"},"#,
-        r#"{"path":"upstream.credentials","line":3,"value":null,"remedy":"not supported by this version; leave it out"}],"#,
-        r#""memory":null,"cluster":null,"models":[],"rules":[]}"#,
+        r#"{"path":"listener.tls","line":3,"value":null,"remedy":"not supported by this version; leave it out"}],"#,
+        r#""memory":null,"cluster":null,"vectors_file":null,"models":[],"rules":[]}"#,
         "\n",
     );
     assert_eq!(said(&output), (Some(2), expected, ""));

@@ -61,3 +61,5 @@ mod support;
 mod template;
 /// Nodes that speak TLS.
 mod tls;
+/// Vectors that are computed ahead of time.
+mod warm;

@@ -116,6 +116,32 @@ impl Vector {
         }
     }
 
+    /// Whether the components were rounded to f16.
+    pub fn is_half(&self) -> bool {
+        matches!(self.0, Components::Half(_))
+    }
+
+    /// Appends the components as they are kept, little-endian: 2 bytes each of a rounded vector, else 4.
+    pub fn write_le(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Components::Full(components) => out.extend(components.iter().flat_map(|component| component.to_le_bytes())),
+            Components::Half(components) => out.extend(components.iter().flat_map(|component| component.to_le_bytes())),
+        }
+    }
+
+    /// Returns the vector that [`Vector::write_le`] wrote, if all its components are finite and the bytes end where one ends.
+    pub fn read_le(bytes: &[u8], half: bool) -> Option<Self> {
+        if half {
+            let (components, rest) = bytes.as_chunks();
+            let components: Arc<[f16]> = components.iter().map(|two| f16::from_le_bytes(*two)).collect();
+            return (rest.is_empty() && components.iter().all(|component| component.is_finite()))
+                .then_some(Self(Components::Half(components)));
+        }
+        let (components, rest) = bytes.as_chunks();
+        let components: Arc<[f32]> = components.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        (rest.is_empty() && components.iter().all(|component| component.is_finite())).then_some(Self(Components::Full(components)))
+    }
+
     /// The sum of the products of the components, in f32: the cosine, where both vectors are of length 1.
     pub fn dot(&self, other: &Self) -> f32 {
         self.components().iter().zip(other.components().iter()).map(|(one, own)| one * own).sum()
@@ -149,6 +175,26 @@ mod tests {
         assert_eq!(presented(0.5, Scale::Cosine), Ok(0.75));
         assert_eq!(presented(-1.0, Scale::Cosine), Ok(0.0));
         assert_eq!(presented(1.5, Scale::Probability), Ok(1.0));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_to_the_bit() {
+        let numbers = [0.0, -0.0, 1.5, -3.25e-7, f32::MAX, f32::MIN_POSITIVE];
+        let small = [0.1, -0.2, 0.333, -6.0e-8];
+        for vector in [Vector::new(numbers), Vector::half(&small), Vector::new([]), Vector::half(&[])] {
+            let mut bytes = Vec::new();
+            vector.write_le(&mut bytes);
+            assert_eq!(bytes.len(), vector.weight());
+            assert_eq!(Vector::read_le(&bytes, vector.is_half()), Some(vector));
+        }
+    }
+
+    #[test]
+    fn what_is_no_vector_is_not_read() {
+        assert_eq!(Vector::read_le(&[0; 6], false), None, "a component and a half");
+        assert_eq!(Vector::read_le(&[0; 3], true), None);
+        assert_eq!(Vector::read_le(&f32::NAN.to_le_bytes(), false), None);
+        assert_eq!(Vector::read_le(&[0, 0, 0, 0x7c], true), None, "infinite");
     }
 
     #[test]

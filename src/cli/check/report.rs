@@ -14,7 +14,11 @@ use crate::{
     config::Problem,
     inference::Reranker,
     machine::{self, Demand},
-    models::StartError,
+    models::{
+        StartError,
+        vectors::{Shape, Vectors},
+    },
+    upstream::own::OwnCallError,
 };
 
 /// Everything that was found.
@@ -24,6 +28,8 @@ pub(super) struct Report {
     problems: Vec<Problem>,
     pub(super) memory: Option<Memory>,
     pub(super) cluster: Option<Cluster>,
+    /// What stands in `cache.vectors-file`, where the configuration names one.
+    pub(super) vectors_file: Option<VectorsFile>,
     pub(super) models: Vec<Model>,
     pub(super) rules: Vec<Rule>,
 }
@@ -51,6 +57,24 @@ pub(super) struct Model {
     says: String,
 }
 
+/// What a file of vectors holds.
+#[derive(Debug, Serialize)]
+pub(super) struct VectorsFile {
+    file: PathBuf,
+    /// Of each model that is in it.
+    models: Vec<ModelVectors>,
+    /// What is wrong with it.
+    warning: Option<String>,
+}
+
+/// One model's vectors.
+#[derive(Debug, Serialize)]
+struct ModelVectors {
+    fingerprint: String,
+    vectors: u64,
+    mib: u64,
+}
+
 /// What a rule would do.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Rule {
@@ -76,7 +100,8 @@ pub(super) struct Rule {
 impl Report {
     /// Returns a report of a file with these problems, before anything else was looked at.
     pub(super) fn of_problems(file: &Path, problems: Vec<Problem>) -> Self {
-        Self { file: file.to_owned(), problems, memory: None, cluster: None, models: Vec::new(), rules: Vec::new() }
+        let file = file.to_owned();
+        Self { file, problems, memory: None, cluster: None, vectors_file: None, models: Vec::new(), rules: Vec::new() }
     }
 
     /// Returns whether everything that a search needs is there. Warnings of rules are only worth a look.
@@ -96,6 +121,9 @@ impl fmt::Display for Report {
         }
         if let Some(Cluster { reached, says }) = &self.cluster {
             writeln!(formatter, "cluster: {}{says}", if *reached { "" } else { "NOT REACHED: " })?;
+        }
+        if let Some(vectors_file) = &self.vectors_file {
+            write!(formatter, "{vectors_file}")?;
         }
         for Model { name, loaded, says, seconds } in &self.models {
             writeln!(formatter, "model {name}: {}{says} ({seconds:.1} s)", if *loaded { "" } else { "NOT LOADED: " })?;
@@ -121,8 +149,8 @@ impl Cluster {
         Self { reached: true, says: product(text).unwrap_or_else(|| format!("answers {status}")) }
     }
 
-    pub(super) fn silent(error: &anyhow::Error) -> Self {
-        Self { reached: false, says: format!("{error:#}; check upstream.nodes, and upstream.tls for https") }
+    pub(super) fn silent(error: &OwnCallError) -> Self {
+        Self { reached: false, says: format!("{error}; check upstream.nodes, and upstream.tls for https") }
     }
 }
 
@@ -141,6 +169,47 @@ impl Model {
             Err(error) => error.to_string(),
         };
         Self { name: name.to_owned(), loaded: loaded.is_ok(), seconds: took.as_secs_f64(), says }
+    }
+}
+
+// === impl VectorsFile ===
+
+impl VectorsFile {
+    /// Looks at the file; its vectors are not read.
+    pub(super) fn look(file: &Path) -> Self {
+        let nothing = |warning: String| Self { file: file.to_owned(), models: Vec::new(), warning: Some(warning) };
+        let survey = match Vectors::open(file).and_then(|vectors| vectors.survey()) {
+            Ok(Some(survey)) => survey,
+            Ok(None) => return nothing("it is not there".to_owned()),
+            Err(error) => return nothing(error.to_string()),
+        };
+        let of_model = |(shape, vectors): &(Shape, u64)| ModelVectors {
+            fingerprint: shape.fingerprint.to_string(),
+            vectors: *vectors,
+            mib: (vectors * shape.weight()).div_ceil(1 << 20),
+        };
+        let warning = survey.damage.map(|damage| {
+            format!(
+                "{} is damaged ({damage}): what stands before is used, podium warm repairs it; it looks so too while that runs",
+                file.display()
+            )
+        });
+        Self { file: file.to_owned(), models: survey.shapes.iter().map(of_model).collect(), warning }
+    }
+}
+
+impl fmt::Display for VectorsFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, models, warning } = self;
+        let file = file.display();
+        for ModelVectors { fingerprint, vectors, mib } in models {
+            writeln!(formatter, "{file}: {vectors} vectors of fingerprint {fingerprint}, {mib} MiB")?;
+        }
+        match warning {
+            Some(warning) => writeln!(formatter, "warning: {warning}"),
+            None if models.is_empty() => writeln!(formatter, "{file}: no vectors yet"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     es::{reading::Reading, response::SearchResponse},
     inference::{Ask, Reranker},
     rerank::{Digester, candidates},
-    upstream::Upstream,
+    upstream::own::OwnCalls,
 };
 
 /// Hits that are looked at; scoring them predicts the whole window.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One rule, to be checked.
 pub(super) struct Checker<'a> {
-    pub(super) upstream: &'a Upstream,
+    pub(super) calls: &'a OwnCalls,
     pub(super) rule: &'a config::Rule,
     pub(super) digester: &'a Digester,
     pub(super) cap: usize,
@@ -48,16 +48,20 @@ impl Checker<'_> {
     async fn sample(&self, found: &mut Rule) -> Result<Vec<Document>, String> {
         let target = format!("/{}/_search", percent_encoding::utf8_percent_encode(&found.index, percent_encoding::NON_ALPHANUMERIC));
         let search = format!(r#"{{"size":{SAMPLE}}}"#);
-        let (status, text) = ask(self.upstream, Method::POST, &target, &search, self.cap).await.map_err(|error| format!("{error:#}"))?;
-        match status {
+        let answer = ask(self.calls, Method::POST, &target, &search, self.cap).await.map_err(|error| error.to_string())?;
+        match answer.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err("the index does not exist yet".to_owned()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(format!("the cluster wants credentials ({status}), which only clients have; the rule was not looked at"));
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                let remedy = match self.calls.has_credentials() {
+                    true => "does not let those of upstream.credentials read the index",
+                    false => "wants credentials: write upstream.credentials",
+                };
+                return Err(format!("the cluster {remedy} ({status}); the rule was not looked at"));
             }
             status => return Err(format!("the cluster answers {status} to a search")),
         }
-        let response = SearchResponse::parse(&text).map_err(|error| error.to_string())?;
+        let response = SearchResponse::parse(&answer.body).map_err(|error| error.to_string())?;
         found.hits = response.hits.len();
         let candidates = candidates::select(&response.hits, &self.rule.fields, &Reading::Source, self.digester);
         found.with_text = candidates.len();
@@ -91,7 +95,9 @@ impl Checker<'_> {
             found.warnings.push("even a warm window takes longer than timeout: lower window or raise timeout".to_owned());
         } else if cold > found.timeout_ms {
             found.warnings.push(
-                "a cold window takes longer than timeout: first searches keep the engine's order until vectors are cached".to_owned(),
+                "a cold window takes longer than timeout: first searches keep the engine's order until vectors are cached; podium warm \
+                 computes them ahead"
+                    .to_owned(),
             );
         }
     }

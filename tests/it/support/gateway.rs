@@ -40,6 +40,7 @@ pub(crate) async fn start_with(nodes: &[SocketAddr], change: impl FnOnce(&mut Se
             nodes: nodes.iter().map(|node| plain_node(*node)).collect(),
             connect_timeout: Duration::from_secs(1),
             tls: config::UpstreamTls { ca: None, verify: true },
+            credentials: None,
         },
     };
     change(&mut settings);

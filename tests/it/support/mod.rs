@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod codings;
 pub(crate) mod fake_engine;
 pub(crate) mod fake_hits;
+pub(crate) mod fake_index;
 pub(crate) mod fake_models;
 pub(crate) mod fake_routes;
 pub(crate) mod fake_upstream;
