@@ -82,9 +82,9 @@ pub fn surroundings(config: &Config, environment: Environment, progress: Arc<dyn
         families: models::families().into(),
         environment: Arc::new(environment),
         store: Store::new(config.cache.vectors),
+        vectors,
         scores: ScoreCache::new(config.cache.scores, digester.clone()),
         digester,
-        vectors,
         progress,
         downloads: Downloads::default(),
     }
@@ -148,7 +148,7 @@ impl App {
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
         beside.spawn(async { match telemetry::upkeep().await {} });
-        let metrics = metrics(Arc::clone(&registry), caches.clone());
+        let metrics = metrics(Arc::clone(&registry), Arc::clone(&gateway), caches.clone());
         let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics, caches);
         let admin = config.admin.clone();
         // Operators are answered to the end: this task is given up when the listener has drained.
@@ -191,12 +191,19 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
 }
 
 /// Returns the page of metrics, on which what has a size now is measured when somebody looks.
-fn metrics(registry: Arc<Registry>, caches: Caches) -> MetricsPage {
+fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>, caches: Caches) -> MetricsPage {
     MetricsPage::new(move || {
         for (name, state) in registry.states() {
-            let ready = matches!(state, State::Ready(_));
+            // One that waits for its first search is as it should be.
+            let ready = matches!(state, State::Ready(_) | State::Idle);
             gauge!(names::MODEL_READY, names::MODEL => name.to_owned()).set(f64::from(u8::from(ready)));
+            let (pairs, tokens) = if let State::Ready(reranker) = state { reranker.waiting() } else { (0, 0) };
+            gauge!(names::QUEUE_PAIRS, names::MODEL => name.to_owned()).set(pairs as f64);
+            gauge!(names::QUEUE_TOKENS, names::MODEL => name.to_owned()).set(tokens as f64);
         }
+        let (searches, bytes) = gateway.under_way();
+        gauge!(names::SEARCHES_UNDER_WAY).set(searches as f64);
+        gauge!(names::INSPECTED_BYTES).set(bytes as f64);
         caches.measure();
     })
 }

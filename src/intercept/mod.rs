@@ -129,6 +129,11 @@ impl Gateway {
         self.admission.memory()
     }
 
+    /// Returns how many searches are looked into, and how many bytes of them and their answers are held.
+    pub fn under_way(&self) -> (usize, usize) {
+        self.admission.under_way()
+    }
+
     /// Returns what it keeps of whole searches, by name.
     pub fn caches(&self) -> [(&'static str, Box<dyn Cached>); 2] {
         [(names::CACHE_ANSWERS, Box::new(self.answers.clone())), (names::CACHE_PAGES, Box::new(self.pins.clone()))]

@@ -100,7 +100,8 @@ pub(super) struct Rule {
 impl Report {
     /// Returns a report of a file with these problems, before anything else was looked at.
     pub(super) fn of_problems(file: &Path, problems: Vec<Problem>) -> Self {
-        Self { file: file.to_owned(), problems, memory: None, cluster: None, vectors_file: None, models: Vec::new(), rules: Vec::new() }
+        let file = file.to_owned();
+        Self { file, problems, memory: None, cluster: None, vectors_file: None, models: Vec::new(), rules: Vec::new() }
     }
 
     /// Returns whether everything that a search needs is there. Warnings of rules are only worth a look.
