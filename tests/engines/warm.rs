@@ -39,7 +39,11 @@ impl Rig {
 
     fn warm(&self, index: &str, more: &[&str]) -> Value {
         let arguments = [&["warm", "--index", index, "--json"], more].concat();
-        let output = Command::new(env!("CARGO_BIN_EXE_podium")).args(arguments).current_dir(self.folder.path()).output().expect("the built binary runs");
+        let output = Command::new(env!("CARGO_BIN_EXE_podium"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .output()
+            .expect("the built binary runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
         assert_eq!(report["finished"], true, "{report}");

@@ -142,7 +142,10 @@ fn unknown_keys() {
         ("[models.n]\nsource = './n'\ndevice = 'cuda:0'", "p.toml:11: models.n.device: not supported by this version; leave it out"),
         ("[defaults]\nindex = ['*']", "p.toml:10: defaults.index = […]: belongs to each rule; move it to [[rules]]"),
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
-        ("[cache]\n\"a b\" = 1", "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, scores-scope, page-memory"),
+        (
+            "[cache]\n\"a b\" = 1",
+            "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, scores-scope, page-memory",
+        ),
     ]);
 }
 

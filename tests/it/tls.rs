@@ -80,7 +80,8 @@ fn a_wrong_file_is_named() {
     let error = |ca: PathBuf| {
         let node = Node { tls: true, authority: "localhost:9200".parse().unwrap(), prefix: String::new() };
         let tls = UpstreamTls { ca: Some(ca), verify: true };
-        let settings = podium::config::Upstream { nodes: vec![node], connect_timeout: std::time::Duration::from_secs(1), tls, credentials: None };
+        let settings =
+            podium::config::Upstream { nodes: vec![node], connect_timeout: std::time::Duration::from_secs(1), tls, credentials: None };
         Upstream::new(&settings).unwrap_err().to_string()
     };
     let missing = error("/nowhere/ca.pem".into());

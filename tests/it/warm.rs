@@ -216,7 +216,10 @@ async fn a_damaged_file_is_said_used_as_far_as_it_goes_and_repaired() {
     assert!(cold.ends_with("scored=18; cached=0"), "its one segment is not whole: {cold}");
     let said = rig.run(&["check"]).await;
     let said = String::from_utf8(said.stdout).unwrap();
-    assert!(said.contains("vectors.bin is damaged (it breaks off at byte 44): what stands before is used, podium warm repairs it"), "{said}");
+    assert!(
+        said.contains("vectors.bin is damaged (it breaks off at byte 44): what stands before is used, podium warm repairs it"),
+        "{said}"
+    );
     let output = rig.run(&["warm", "--index", "products"]).await;
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("vectors.bin was damaged (it breaks off at byte 44): it is cut off there"), "{told}");
@@ -255,8 +258,18 @@ async fn what_cannot_be_warmed_is_said_with_the_remedy() {
     let cross = usual.replace(MODEL, CROSS_ENCODER);
     let ahead = "which computes nothing ahead of a search: only embedding models keep vectors of documents";
     for (config, arguments, code, expected) in [
-        (&no_file, &products[..], 2, "cache.vectors-file is missing: write where the vectors are to be kept, such as vectors-file = \"vectors.bin\"".to_owned()),
-        (&usual, &["--index", "shop"], 2, "no rule is for shop, as text: name it as searches do, or widen the `index` of a rule".to_owned()),
+        (
+            &no_file,
+            &products[..],
+            2,
+            "cache.vectors-file is missing: write where the vectors are to be kept, such as vectors-file = \"vectors.bin\"".to_owned(),
+        ),
+        (
+            &usual,
+            &["--index", "shop"],
+            2,
+            "no rule is for shop, as text: name it as searches do, or widen the `index` of a rule".to_owned(),
+        ),
         (&when, &products, 2, "rules[0] is for some searches of products (`when`): write --rule 0".to_owned()),
         (&two_rules, &["--index", "products,news"], 2, "products,news belongs to different rules: warm its parts one by one".to_owned()),
         (&usual, &["--index", "products", "--rule", "1"], 2, "there is no rules[1]: the file has 1".to_owned()),
@@ -295,7 +308,8 @@ async fn podiums_own_calls_carry_its_credentials_and_clients_their_own() {
     let before = index.node.seen().len();
     gateway.search(SEARCH).await;
     Call::search(SEARCH).with("authorization", "Bearer own").send(gateway.address).await;
-    let seen: Vec<Option<String>> = index.node.seen()[before..].iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
+    let seen: Vec<Option<String>> =
+        index.node.seen()[before..].iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
     assert_eq!(seen, [None, Some("Bearer own".to_owned())]);
 }
 

@@ -186,7 +186,7 @@ mod tests {
     use rerank_plugin::{Digest128, Fingerprint, Vector};
 
     use super::{BadHeader, HEADER, Head, MAGIC, SEGMENT_HEAD, Shape, VERSION, header, read_header};
-    use crate::{models::store::ENTRY_OVERHEAD, rerank::Digester};
+    use crate::rerank::Digester;
 
     #[test]
     fn a_header_is_read_again_and_anything_else_is_named() {

@@ -40,8 +40,7 @@ pub(crate) struct FakeIndex {
 impl FakeIndex {
     pub(crate) async fn start(product: Product, documents: Vec<String>) -> Self {
         let (knows_shard_doc, keeps_source) = (true, true);
-        let mood =
-            Mood { product, documents, knows_shard_doc, keeps_source, trouble: Box::new(|_| None), asked: 0, pages: 0, open: 0 };
+        let mood = Mood { product, documents, knows_shard_doc, keeps_source, trouble: Box::new(|_| None), asked: 0, pages: 0, open: 0 };
         let mood = Arc::new(Mutex::new(mood));
         let shared = Arc::clone(&mood);
         let node = FakeUpstream::scripted(move |_, seen| answer(&mut shared.lock().unwrap(), seen)).await;
@@ -65,7 +64,8 @@ fn answer(mood: &mut Mood, seen: &Seen) -> Vec<Act> {
     let (method, path) = (line[0], line[1]);
     let no_index = !["/products/", "/_search", "/_pit"].iter().any(|start| path.starts_with(start)) && path != "/";
     if no_index {
-        return wire.answer(404, br#"{"error":{"root_cause":[{"reason":"no such index"}],"type":"index_not_found_exception"},"status":404}"#);
+        return wire
+            .answer(404, br#"{"error":{"root_cause":[{"reason":"no such index"}],"type":"index_not_found_exception"},"status":404}"#);
     }
     let (opens, closes) = match mood.product {
         Product::Elasticsearch => ("/products/_pit", "/_pit"),
