@@ -77,7 +77,7 @@ fn answer(mood: &mut Mood, seen: &Seen) -> Vec<Act> {
     if (method, path) == ("POST", opens) {
         mood.open += 1;
         let key = if mood.product == Product::Elasticsearch { "id" } else { "pit_id" };
-        return wire.answer(200, format!(r#"{{"{key}":"pit-0"}}"#).as_bytes());
+        return wire.answer(200, format!(r#"{{"{key}":"pit-{}"}}"#, mood.pages).as_bytes());
     }
     if (method, path) == ("DELETE", closes) {
         mood.open -= 1;
