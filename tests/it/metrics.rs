@@ -179,7 +179,7 @@ async fn a_client_that_does_not_wait_is_counted() {
 async fn what_a_model_computes_is_counted_and_what_a_cache_knows_is_not() {
     let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
     let named = REVERSE.replace("models.m]", "models.counted]").replace("model = \"m\"", "model = \"counted\"");
-    let gateway = app::start(&engine, &named.replace("fake-reverse", "fake-overlap")).await;
+    let gateway = app::start(&engine, &format!("cache.scores = \"1MiB\"\n{}", named.replace("fake-reverse", "fake-overlap"))).await;
     let of = |page: &Page, name: &str| page.value(&format!("{name}{{model=\"counted\"}}"));
     let before = Page::of(&gateway).await;
     assert_eq!([of(&before, "podium_scored_pairs_total"), of(&before, "podium_model_ready")], [0.0, 1.0]);

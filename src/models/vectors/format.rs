@@ -10,7 +10,7 @@
 
 use rerank_plugin::{Digest128, Fingerprint, Vector};
 
-use crate::rerank::Digester;
+use crate::{models::store::ENTRY_OVERHEAD, rerank::Digester};
 
 /// What every file begins with; the line end shows what a transfer as text has changed.
 pub(super) const MAGIC: [u8; 8] = *b"podvec\r\n";
