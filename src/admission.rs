@@ -57,6 +57,12 @@ impl Admission {
         place.add(1).then_some(place)
     }
 
+    /// Returns how many searches are under way, and how many bytes are held.
+    pub fn under_way(&self) -> (usize, usize) {
+        let taken = |bound: &Bound| bound.taken.load(Ordering::Relaxed);
+        (taken(&self.searches), taken(&self.memory.0))
+    }
+
     /// The bytes that may be held.
     pub fn memory(&self) -> &Memory {
         &self.memory
