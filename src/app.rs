@@ -197,9 +197,9 @@ fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>, caches: Caches) -> Me
             // One that waits for its first search is as it should be.
             let ready = matches!(state, State::Ready(_) | State::Idle);
             gauge!(names::MODEL_READY, names::MODEL => name.to_owned()).set(f64::from(u8::from(ready)));
-            if let State::Ready(reranker) = state {
-                reranker.measure();
-            }
+            let (pairs, tokens) = if let State::Ready(reranker) = state { reranker.waiting() } else { (0, 0) };
+            gauge!(names::QUEUE_PAIRS, names::MODEL => name.to_owned()).set(pairs as f64);
+            gauge!(names::QUEUE_TOKENS, names::MODEL => name.to_owned()).set(tokens as f64);
         }
         let (searches, bytes) = gateway.under_way();
         gauge!(names::SEARCHES_UNDER_WAY).set(searches as f64);

@@ -24,7 +24,6 @@ pub struct Measures {
     set_aside: Counter,
     restarts: Counter,
     breaker: Gauge,
-    waiting: [Gauge; 2],
 }
 
 // === impl Measures ===
@@ -46,7 +45,6 @@ impl Measures {
             set_aside: counter!(names::PAIRS_SET_ASIDE, names::MODEL => of()),
             restarts: counter!(names::WORKER_RESTARTS, names::MODEL => of()),
             breaker: gauge!(names::BREAKER_STATE, names::MODEL => of()),
-            waiting: [names::QUEUE_PAIRS, names::QUEUE_TOKENS].map(|name| gauge!(name, names::MODEL => of())),
         }
     }
 
@@ -84,12 +82,6 @@ impl Measures {
     /// Counts a worker that was made ready again after the model had panicked.
     pub fn restarted(&self) {
         self.restarts.increment(1);
-    }
-
-    /// Tells how many pairs wait, and how many tokens they have.
-    pub fn waiting(&self, (pairs, tokens): (usize, u64)) {
-        self.waiting[0].set(pairs as f64);
-        self.waiting[1].set(tokens as f64);
     }
 
     /// Tells where the breaker stands.

@@ -195,10 +195,11 @@ impl Reranker {
         }
     }
 
-    /// Sets the gauges of what waits.
-    pub fn measure(&self) {
-        if let Engine::Local(local) = &self.engine {
-            self.measures.waiting(local.waiting());
+    /// Returns how many pairs wait, and how many tokens they have.
+    pub fn waiting(&self) -> (usize, u64) {
+        match &self.engine {
+            Engine::Local(local) => local.waiting(),
+            Engine::Remote(_) => (0, 0),
         }
     }
 

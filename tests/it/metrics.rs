@@ -1,78 +1,25 @@
 //! What `/metrics` says after searches, and docs/metrics.md of it.
 //!
-//! The recorder is the program's, and so is shared by all tests: each test here counts under a number of a rule that no other test has.
+//! Each test here counts under a number of a rule that no other test has.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use podium::telemetry::names::{self, Kind, Metric};
 use serde_json::Value;
 
 use crate::support::{
-    app::{self, Gateway, REVERSE},
+    app::{self, REVERSE},
     client::Client,
     fake_engine::{FakeEngine, Product, Trouble},
     http::{Call, Reply},
     log::{self, CANARY},
+    metrics::{Page, numbered},
     soon, until,
 };
 
 const DOCUMENTS: usize = 120;
 const WINDOW: f64 = 50.0;
 const MATCH: &str = r#"{"query":{"match":{"title":"shoe"}},"size":7}"#;
-
-/// The page of metrics: each series, as it is written, and its value.
-struct Page {
-    text: String,
-    series: BTreeMap<String, f64>,
-}
-
-impl Page {
-    async fn of(gateway: &Gateway) -> Self {
-        let reply = Call::get("/metrics").send(gateway.admin).await;
-        assert_eq!((reply.status, reply.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
-        let text = reply.text();
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let series = lines.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
-        Self { series: series.collect(), text }
-    }
-
-    /// The value of a series, 0 where there is none.
-    fn value(&self, series: &str) -> f64 {
-        self.series.get(series).copied().unwrap_or_default()
-    }
-
-    /// What of a rule's searches became this.
-    fn searches(&self, rule: usize, outcome: &str, reason: &str) -> f64 {
-        self.value(&format!(r#"podium_searches_total{{rule="{rule}",outcome="{outcome}",reason="{reason}"}}"#))
-    }
-
-    fn stages(&self, rule: usize) -> [f64; 4] {
-        ["plan", "upstream", "rerank", "total"]
-            .map(|stage| self.value(&format!(r#"podium_search_seconds_count{{rule="{rule}",stage="{stage}"}}"#)))
-    }
-
-    fn of_rule(&self, name: &str, rule: usize) -> f64 {
-        self.value(&format!(r#"{name}{{rule="{rule}"}}"#))
-    }
-
-    /// The names of all metrics on the page.
-    fn names(&self) -> BTreeSet<&str> {
-        let typed = self.text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        typed.map(|line| line.split(' ').next().unwrap()).collect()
-    }
-}
-
-/// Models and rules, of which the one for `products` has this number.
-fn numbered(number: usize, models_and_rules: &str) -> String {
-    let others = (0..number).map(|other| format!("[[rules]]\nindex = [\"other{other}\"]\nmodel = \"m\"\nfields = [\"title\"]\n"));
-    models_and_rules
-        .replace("[[rules]]\nindex = [\"products\"]", &format!("{}[[rules]]\nindex = [\"products\"]", others.collect::<String>()))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_is_counted_by_what_became_of_it() {
@@ -179,7 +126,7 @@ async fn a_client_that_does_not_wait_is_counted() {
 async fn what_a_model_computes_is_counted_and_what_a_cache_knows_is_not() {
     let engine = FakeEngine::start(Product::OpenSearch, DOCUMENTS).await;
     let named = REVERSE.replace("models.m]", "models.counted]").replace("model = \"m\"", "model = \"counted\"");
-    let gateway = app::start(&engine, &named.replace("fake-reverse", "fake-overlap")).await;
+    let gateway = app::start(&engine, &format!("cache.scores = \"1MiB\"\n{}", named.replace("fake-reverse", "fake-overlap"))).await;
     let of = |page: &Page, name: &str| page.value(&format!("{name}{{model=\"counted\"}}"));
     let before = Page::of(&gateway).await;
     assert_eq!([of(&before, "podium_scored_pairs_total"), of(&before, "podium_model_ready")], [0.0, 1.0]);
