@@ -106,10 +106,11 @@ impl App {
         let registry = Arc::new(Registry::start(&config, &surroundings).map_err(StartError::Thread)?);
         let digester = surroundings.digester;
         let cap = config.limits.max_inspected_body;
-        let rerank = RerankApi::new(Arc::clone(&registry), digester.clone(), cap, token.as_deref());
-        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester));
-        let scores: Box<dyn Cached> = Box::new(surroundings.scores);
-        let caches = Caches::new([(names::CACHE_SCORES, scores)].into_iter().chain(gateway.caches()).collect());
+        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester.clone()));
+        let rerank = RerankApi::new(Arc::clone(&registry), digester, (cap, gateway.memory()), token.as_deref());
+        let of_models: [(_, Box<dyn Cached>); 2] =
+            [(names::CACHE_SCORES, Box::new(surroundings.scores)), (names::CACHE_VECTORS, Box::new(surroundings.store))];
+        let caches = Caches::new(of_models.into_iter().chain(gateway.caches()).collect());
         Ok(Self { config, clients, operators, upstream, registry, gateway, rerank, caches })
     }
 

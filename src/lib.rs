@@ -1,6 +1,7 @@
 //! Podium: a transparent reverse proxy in front of Elasticsearch and OpenSearch that reranks search hits.
 
 pub mod admin;
+pub mod admission;
 pub mod app;
 pub mod body;
 pub mod cached;

@@ -19,6 +19,9 @@ pub const KIND: &str = "chaotic";
 /// What a panic says, so that it is told from one that nobody asked for.
 pub const TOLD: &str = "told to panic";
 
+/// Of each pair: so much that the queue is seldom empty.
+const COST: Duration = Duration::from_micros(100);
+
 /// Longer than any search has.
 const HANG: Duration = Duration::from_millis(120);
 
@@ -99,6 +102,7 @@ impl Scorer for Doer {
     fn end(&mut self, _state: StateId) {}
 
     fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
+        thread::sleep(COST * u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let (second, of) = BROKEN;
         if self.since.elapsed().as_secs() % of == second {
             return batch.iter().map(|_| Err(Fault::Model("this is a bad second".into()))).collect();

@@ -113,12 +113,15 @@ impl Service<Request<Body>> for Admin {
 mod tests {
     use super::*;
     use crate::{
+        admission::Admission,
         body::{Collected, collect_capped},
         rerank::Digester,
     };
 
     async fn page(missing: Vec<String>, method: Method, path: &str) -> (u16, String) {
-        let rerank = RerankApi::new(Arc::default(), Digester::new(), 1000, None);
+        let limits = config::Limits { max_inspected_body: 1000, inspected_memory: 1000, max_concurrent_searches: 1 };
+        let memory = Admission::new(&limits).memory().clone();
+        let rerank = RerankApi::new(Arc::default(), Digester::new(), (1000, &memory), None);
         let mut admin = Admin::new(Arc::new(move || missing.clone()), rerank, MetricsPage::new(|| ()), Caches::new(Vec::new()));
         let request = Request::builder().method(method).uri(path).body(crate::body::empty()).unwrap();
         let Ok(response) = admin.call(request).await;

@@ -1,8 +1,11 @@
 //! Tells people how far a download or a load is: a bar on a terminal, lines in a log.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rerank_plugin::Progress;
 use tracing::info;
 
@@ -31,9 +34,11 @@ impl Progress for Logged {
 // === impl Bar ===
 
 impl Bar {
-    /// Draws a new bar instead of the one before it.
+    /// Draws a new bar instead of the one before it; `{rate}` in its template is how many a second.
     pub(super) fn draw(&self, what: &str, total: Option<u64>, template: &str) {
-        let style = ProgressStyle::with_template(template).expect("the templates of this program are right");
+        // What is drawn wrong is not worth an error.
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| _ = write!(out, "{:.1}/s", state.per_sec());
+        let style = ProgressStyle::with_template(template).expect("the templates of this program are right").with_key("rate", rate);
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_style(style).with_message(what.to_owned());
         self.replace(Some(bar));
     }

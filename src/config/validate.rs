@@ -62,9 +62,9 @@ fn check_addresses(raw: &RawFile<'_>) {
 }
 
 fn check_answers(raw: &RawFile<'_>) {
-    let kept = raw.rules.iter().chain([&raw.defaults]).map(|rule| &rule.answer_cache);
-    for kept in kept.filter(|kept| raw.cache.answers == 0 && kept.get().is_some_and(|time| !time.is_zero())) {
-        kept.refuse("cache.answers is 0, so that no answer is kept; raise it or leave this out");
+    let is_kept = |rule: &&RawRule<'_>| rule.answer_cache.get().is_some_and(|time| !time.is_zero());
+    for rule in raw.rules.iter().chain([&raw.defaults]).filter(|rule| raw.cache.answers == 0 && is_kept(rule)) {
+        rule.answer_cache.refuse("cache.answers is 0, so that no answer is kept; raise it or leave this out");
     }
 }
 

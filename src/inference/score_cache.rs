@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn documents(count: u128) -> impl ExactSizeIterator<Item = Digest128> {
-        (0..count as usize).map(|number| Digest128((number as u128) << 64 | number as u128 + 1))
+        (0..count as usize).map(|number| Digest128(((number as u128) << 64) | (number as u128 + 1)))
     }
 
     #[test]

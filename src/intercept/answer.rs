@@ -32,7 +32,7 @@ pub enum Answer {
 
 /// Reads the answer, as much as the gateway looks into. A search that was not rewritten meets no error but its own.
 pub async fn read(response: Response<Body>, gateway: &Gateway, rewritten: bool) -> Answer {
-    let (cap, memory) = (gateway.max_inspected_body, gateway.admission.memory());
+    let (cap, memory) = (gateway.max_inspected_body, gateway.memory());
     match response.status() {
         StatusCode::OK => {}
         _ if !rewritten => return Answer::Final(response),

@@ -60,7 +60,7 @@ impl Asked {
             return left(request, Reason::ClientOff);
         }
         let (head, body) = request.into_parts();
-        let mut room = gateway.admission.memory().room();
+        let mut room = gateway.memory().room();
         let body = match collect_metered(body, cap, Some(patience), |bytes| room.add(bytes)).await {
             Ok(Collected::Whole(body)) => body,
             Ok(Collected::TooLarge(body)) if room.was_refused() => return left(Request::from_parts(head, body), Reason::Overloaded),
@@ -70,7 +70,7 @@ impl Asked {
         };
         let body = room.until_dropped(body);
         let coding = Coding::of(&head.headers);
-        match decode(coding, &body, cap).and_then(|decoded| gateway.admission.memory().keep(decoded, &body).ok_or(Reason::Overloaded)) {
+        match decode(coding, &body, cap).and_then(|decoded| gateway.memory().keep(decoded, &body).ok_or(Reason::Overloaded)) {
             Ok(decoded) => Ok(Self { head, body, coding: coding.unwrap_or(Coding::Identity), decoded, own: None }),
             Err(reason) => left(Request::from_parts(head, body::full(body)), reason),
         }

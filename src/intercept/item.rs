@@ -107,7 +107,7 @@ impl Item<'_> {
     pub fn check(&self, planned: &Planned) -> Result<(), Reason> {
         // Seen afterwards, it would cost the cluster a second search.
         let likely = self.gateway.memory.likely_size(self.path, self.rule, planned.plan.fetch);
-        if self.gateway.admission.memory().has(likely) { self.check_model(planned) } else { Err(Reason::Overloaded) }
+        if self.gateway.memory().has(likely) { self.check_model(planned) } else { Err(Reason::Overloaded) }
     }
 
     fn check_model(&self, planned: &Planned) -> Result<(), Reason> {

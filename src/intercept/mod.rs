@@ -3,7 +3,6 @@
 //! **Invariant:** a search that the engine answered never becomes an error here. Whatever fails, the engine's own order goes
 //! out, and says so.
 
-mod admission;
 mod answer;
 mod answers;
 mod asked;
@@ -41,6 +40,7 @@ use tower::Service;
 use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
+    admission::{Admission, Memory},
     body::{self, Body},
     cached::Cached,
     config::{Config, Rule, ScoresScope},
@@ -63,7 +63,7 @@ pub struct Gateway {
     memory: memory::Memory,
     pins: pin::Pins,
     points: pit::PointsInTime,
-    admission: admission::Admission,
+    admission: Admission,
     answers: answers::Answers,
     searches: Searches,
     requests: Requests,
@@ -101,7 +101,7 @@ impl Gateway {
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
             points: pit::PointsInTime::new(digester.clone()),
-            admission: admission::Admission::new(&config.limits),
+            admission: Admission::new(&config.limits),
             answers: answers::Answers::new(config.cache.answers),
             searches: Searches::new(&config.rules),
             requests: Requests::new(),
@@ -111,7 +111,7 @@ impl Gateway {
 
     /// Returns an answer of ours; its bytes count until they are with the client.
     fn hand_out(&self, head: response::Parts, page: Bytes) -> Response<Body> {
-        Response::from_parts(head, body::uncounted(self.admission.memory().hold(page)))
+        Response::from_parts(head, body::uncounted(self.memory().hold(page)))
     }
 
     /// Whether searches that go there may be looked into.
@@ -122,6 +122,11 @@ impl Gateway {
             Route::SearchEverywhere(_) | Route::MultiSearch(_) => !self.rules.is_empty(),
             Route::OpenPit(_) | Route::ClosePit | Route::Passthrough => false,
         }
+    }
+
+    /// The bytes that may be looked into at one time.
+    pub fn memory(&self) -> &Memory {
+        self.admission.memory()
     }
 
     /// Returns how many searches are looked into, and how many bytes of them and their answers are held.

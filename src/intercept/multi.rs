@@ -118,7 +118,7 @@ impl Multi {
         let Some(patience) = gateway.rules.iter().map(|rule| rule.total_timeout).max() else {
             return self.forward(request, Reason::NoRule).await;
         };
-        let asked = match Asked::read(request, &gateway, patience).await {
+        let asked = match Asked::read(request, gateway, patience).await {
             Ok(asked) => asked,
             Err(Unread::Forward(request, reason)) => return self.forward(*request, reason).await,
             Err(Unread::Broken) => return respond::request_body_broken(),

@@ -210,7 +210,7 @@ impl Search {
         let (head, body) = response.into_parts();
         let Some(coding) = coding.filter(|_| head.status == StatusCode::OK) else { return (Response::from_parts(head, body), false) };
         let cap = self.intercept.gateway.max_inspected_body;
-        let mut room = self.intercept.gateway.admission.memory().room();
+        let mut room = self.intercept.gateway.memory().room();
         match collect_metered(body, cap, None, |bytes| room.add(bytes)).await {
             Ok(Collected::Whole(whole)) => {
                 let whole = room.until_dropped(whole);

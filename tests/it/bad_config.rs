@@ -216,43 +216,6 @@ fn addresses() {
 }
 
 #[test]
-fn absurd_settings_are_refused_with_the_arithmetic() {
-    table(&[
-        (
-            "[limits]\nmax-inspected-body = '1GiB'",
-            "p.toml:10: limits.max-inspected-body = \"1GiB\": max-inspected-body (1.0 GiB) is more than inspected-memory (512.0 MiB), so that a body of that size never fits; lower it or raise inspected-memory",
-        ),
-        (
-            "[limits]\ninspected-memory = '1MiB'",
-            "p.toml:10: limits.inspected-memory = \"1MiB\": max-inspected-body (16.0 MiB) is more than inspected-memory (1.0 MiB), so that a body of that size never fits; lower it or raise inspected-memory",
-        ),
-        (
-            "[limits]\ninspected-memory = 0",
-            "p.toml:10: limits.inspected-memory = 0: must be a size from 1.0 KiB to 16.0 EiB, such as \"64MiB\"",
-        ),
-        (
-            "[limits]\nmax-concurrent-searches = 0",
-            "p.toml:10: limits.max-concurrent-searches = 0: must be a whole number from 1 to 1000000",
-        ),
-        ("timeout = '0s'", "p.toml:9: rules[0].timeout = \"0s\": must be a duration from 1ms to 1day, such as \"300ms\" or \"10s\""),
-        (
-            "timeout = '2s'\ntotal-timeout = '500ms'",
-            "p.toml:10: rules[0].total-timeout = \"500ms\": the engine and reranking together (500ms) get less than reranking alone (timeout, 2s), which never gets that much; write a total-timeout of 2s and what the engine takes",
-        ),
-        (
-            "answer-cache = '5s'\n[cache]\nanswers = 0",
-            "p.toml:9: rules[0].answer-cache = \"5s\": cache.answers is 0, so that no answer is kept; raise it or leave this out",
-        ),
-        ("answer-cache = '2h'", "p.toml:9: rules[0].answer-cache = \"2h\": must be a duration from 0s to 1h, such as \"300ms\" or \"10s\""),
-        ("[cache]\nscores-scope = 'me'", "p.toml:10: cache.scores-scope = \"me\": must be \"shared\" or \"identity\""),
-    ]);
-    let read = |more: &str| read(&format!("{UPSTREAM}{MODEL}{RULE}{more}")).expect("right");
-    assert_eq!(read("total-timeout = '200ms'").rules[0].timeout.as_millis(), 300, "who sets one alone is left alone");
-    let off = "answer-cache = '0s'\n[defaults]\nanswer-cache = '5s'";
-    assert_eq!(read(off).rules[0].answer_cache, None, "a rule can do without");
-}
-
-#[test]
 fn nodes() {
     for (nodes, expected) in [
         ("", "p.toml:1: upstream.nodes: missing; write the addresses of the cluster, such as [\"http://127.0.0.1:9200\"]"),

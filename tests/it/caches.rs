@@ -246,6 +246,48 @@ async fn caches_are_measured_and_emptied_by_name_or_all_at_once() {
     );
 }
 
+/// What `Rerank-Status` says of the cache.
+async fn cached(gateway: &Gateway, call: &Call) -> String {
+    let reply = call.send(gateway.address).await;
+    let status = reply.rerank_status().to_owned();
+    status.split("; ").find_map(|part| part.strip_prefix("cached=")).unwrap_or_else(|| panic!("{status}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_scored_once_is_not_scored_again_until_the_cache_is_emptied() {
+    let engine = FakeEngine::start(Product::OpenSearch, 120).await;
+    let gateway = app::start(&engine, &REVERSE.replace("fake-reverse", "test-observed")).await;
+    let (call, other) = (Call::search(MATCH), Call::search(&MATCH.replace("shoe", "boot")));
+    assert_eq!((cached(&gateway, &call).await, gateway.observed.documents()), ("0".to_owned(), 50));
+    for asked in [call.clone(), call.clone().with("authorization", "Basic ZXZl"), call.clone().query("preference=other")] {
+        assert_eq!((cached(&gateway, &asked).await, gateway.observed.documents()), ("50".to_owned(), 50), "whoever asks");
+    }
+    assert_eq!((cached(&gateway, &other).await, gateway.observed.documents()), ("0".to_owned(), 100));
+    // Half of the window is new.
+    engine.mood().order = (25..120).collect();
+    assert_eq!((cached(&gateway, &call).await, gateway.observed.documents()), ("25".to_owned(), 125), "only what is missing");
+    let emptied = Call::get("/caches/scores").by(Method::DELETE).send(gateway.admin).await.text();
+    assert!(emptied.starts_with(r#"{"scores":{"entries":125,"bytes":"#), "{emptied}");
+    assert_eq!((cached(&gateway, &call).await, gateway.observed.documents()), ("0".to_owned(), 175));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scores_may_be_kept_for_each_identity_alone() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
+    let gateway = app::start(&engine, &format!("cache.scores-scope = 'identity'\n{REVERSE}")).await;
+    let by = |who: &str, id: &str| Call::search(MATCH).with("authorization", who).with("x-opaque-id", id);
+    assert_eq!(cached(&gateway, &by("Basic Ym9i", "1")).await, "0");
+    assert_eq!(cached(&gateway, &by("Basic Ym9i", "2")).await, "50");
+    assert_eq!(cached(&gateway, &by("Basic ZXZl", "3")).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_bytes_no_score_is_kept() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
+    let gateway = app::start(&engine, &format!("cache.scores = 0\n{REVERSE}")).await;
+    assert_eq!([cached(&gateway, &Call::search(MATCH)).await, cached(&gateway, &Call::search(MATCH)).await], ["0", "0"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_empties_caches_shows_the_token() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;

@@ -188,8 +188,8 @@ async fn an_interrupted_warm_up_keeps_what_it_has_and_goes_on_from_there() {
     let rig = Rig::new(&index, "['title']");
     let mut command = rig.command(&["warm", "--index", "products", "--json"]);
     let child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let is_asked = |index: &FakeIndex| index.node.seen().iter().filter(|seen| seen.line().contains(" /_search ")).count() >= 4;
-    until(|| is_asked(&index)).await;
+    let is_asked = || index.node.seen().iter().filter(|seen| seen.line().contains(" /_search ")).count() >= 4;
+    until(is_asked).await;
     // The first page's vectors are soon computed; they are written at the end at the latest.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -201,8 +201,8 @@ async fn an_interrupted_warm_up_keeps_what_it_has_and_goes_on_from_there() {
     assert!(kept > 0 && kept < 241, "{report}");
     assert_eq!(index.open_points(), 0, "the point in time was given back");
     index.change(|mood| mood.trouble = Box::new(|_| None));
-    let report = rig.warm(&[]).await;
-    assert_eq!((report["computed"].as_u64(), report["vectors"].as_u64()), (Some(241 - kept), Some(241)), "{report}");
+    let rest = rig.warm(&[]).await;
+    assert_eq!((rest["computed"].as_u64(), rest["vectors"].as_u64()), (Some(241 - kept), Some(241)), "{rest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,8 +214,7 @@ async fn a_damaged_file_is_said_used_as_far_as_it_goes_and_repaired() {
     fs::write(rig.file(), &whole[..whole.len() - 100]).unwrap();
     let [cold] = rig.statuses("['title']", &[SEARCH]).await.try_into().unwrap();
     assert!(cold.ends_with("scored=18; cached=0"), "its one segment is not whole: {cold}");
-    let said = rig.run(&["check"]).await;
-    let said = String::from_utf8(said.stdout).unwrap();
+    let said = String::from_utf8(rig.run(&["check"]).await.stdout).unwrap();
     assert!(
         said.contains("vectors.bin is damaged (it breaks off at byte 44): what stands before is used, podium warm repairs it"),
         "{said}"
@@ -224,8 +223,8 @@ async fn a_damaged_file_is_said_used_as_far_as_it_goes_and_repaired() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("vectors.bin was damaged (it breaks off at byte 44): it is cut off there"), "{told}");
     assert_eq!(rig.statuses("['title']", &[SEARCH]).await, [ALL_CACHED]);
-    let said = String::from_utf8(rig.run(&["check"]).await.stdout).unwrap();
-    assert!(said.contains("vectors.bin: 25 vectors of fingerprint "), "{said}");
+    let checked = String::from_utf8(rig.run(&["check"]).await.stdout).unwrap();
+    assert!(checked.contains("vectors.bin: 25 vectors of fingerprint "), "{checked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,8 +324,8 @@ async fn a_cluster_that_wants_credentials_says_what_to_write() {
     let (code, said) = rig.refused(&["--index", "products"]).await;
     assert_eq!((code, said.as_str()), (1, "/products/_count answers 401 Unauthorized: write upstream.credentials"));
     rig.configure(&format!("{upstream}credentials = {{ api-key = 'wrong' }}\n{rest}"));
-    let (code, said) = rig.refused(&["--index", "products"]).await;
+    let refused = rig.refused(&["--index", "products"]).await;
     let remedy = "those of upstream.credentials need to read the index and to open points in time";
-    assert_eq!((code, said), (1, format!("/products/_count answers 401 Unauthorized: {remedy}")));
+    assert_eq!(refused, (1, format!("/products/_count answers 401 Unauthorized: {remedy}")));
     assert!(!rig.file().exists(), "nothing was begun");
 }

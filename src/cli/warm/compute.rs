@@ -130,18 +130,14 @@ impl Work {
     }
 }
 
-/// Returns a vector or a fault for each document. What is too much together, or panics, is tried in halves, down to one document, whose
-/// fault it is then.
-fn encode(scorer: &mut dyn Scorer, batch: &[&Prepared], stop: &Stop) -> anyhow::Result<Vec<Result<Vector, Fault>>> {
-    let halves = |scorer: &mut dyn Scorer| -> anyhow::Result<Vec<Result<Vector, Fault>>> {
-        let (first, second) = batch.split_at(batch.len() / 2);
-        let mut results = encode(scorer, first, stop)?;
-        results.extend(encode(scorer, second, stop)?);
-        Ok(results)
-    };
+/// A vector or a fault for each document of a batch.
+type Encoded = Vec<Result<Vector, Fault>>;
+
+/// Encodes a batch. What is too much together, or panics, is tried in halves, down to one document, whose fault it is then.
+fn encode(scorer: &mut dyn Scorer, batch: &[&Prepared], stop: &Stop) -> anyhow::Result<Encoded> {
     let Ok(encoded) = catch_unwind(AssertUnwindSafe(|| scorer.encode(batch, stop))) else {
         scorer.reset().map_err(|fault| anyhow!("the model panicked and cannot go on: {fault}"))?;
-        return if batch.len() > 1 { halves(scorer) } else { Ok(vec![Err(Fault::Input("the model panicked".into()))]) };
+        return if batch.len() > 1 { in_halves(scorer, batch, stop) } else { Ok(vec![Err(Fault::Input("the model panicked".into()))]) };
     };
     let results = encoded.ok_or_else(|| anyhow!("the model makes no vectors, though its card says so"))?;
     if results.len() != batch.len() {
@@ -149,11 +145,18 @@ fn encode(scorer: &mut dyn Scorer, batch: &[&Prepared], stop: &Stop) -> anyhow::
     }
     for result in &results {
         match result {
-            Err(Fault::Batch(_)) if batch.len() > 1 => return halves(scorer),
+            Err(Fault::Batch(_)) if batch.len() > 1 => return in_halves(scorer, batch, stop),
             Err(fault @ (Fault::Model(_) | Fault::Busy(_))) => bail!("the model failed: {fault}"),
             _ => {}
         }
     }
+    Ok(results)
+}
+
+fn in_halves(scorer: &mut dyn Scorer, batch: &[&Prepared], stop: &Stop) -> anyhow::Result<Encoded> {
+    let (first, second) = batch.split_at(batch.len() / 2);
+    let mut results = encode(scorer, first, stop)?;
+    results.extend(encode(scorer, second, stop)?);
     Ok(results)
 }
 

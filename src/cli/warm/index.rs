@@ -130,26 +130,44 @@ fn reason(answer: &Answer) -> String {
     said.map_or_else(String::new, |text| format!(": {}", text.chars().take(LONGEST).collect::<String>()))
 }
 
+// === impl Product ===
+
+impl Product {
+    /// What opens a point in time, behind the index.
+    fn opening(self) -> &'static str {
+        match self {
+            Self::Elasticsearch => "_pit",
+            Self::OpenSearch => "_search/point_in_time",
+        }
+    }
+}
+
 // === impl Index ===
 
 impl Index {
     /// Opens a point in time of the index.
     pub(super) async fn open(calls: &OwnCalls, index: &str, counted: Counted, fields: &[Field]) -> Result<Self, Refusal> {
-        let expression = utf8_percent_encode(index, EXPRESSION);
-        let path = match counted.product {
-            Product::Elasticsearch => "_pit",
-            Product::OpenSearch => "_search/point_in_time",
+        let names = fields.iter().map(|field| Arc::clone(&field.name)).collect();
+        let open = |product: Product| {
+            let path = product.opening();
+            let target = format!("/{}/{path}?keep_alive={KEEP_ALIVE}", utf8_percent_encode(index, EXPRESSION));
+            async move { send(calls, Method::POST, &target, "").await }
         };
-        let answer = send(calls, Method::POST, &format!("/{expression}/{path}?keep_alive={KEEP_ALIVE}"), "").await;
+        let mut product = counted.product;
+        let mut answer = open(product).await;
+        if product == Product::OpenSearch && matches!(answer, Err(Refusal::Final(_))) {
+            // Elasticsearch before 7.14 does not say what it is.
+            product = Product::Elasticsearch;
+            answer = open(product).await.or(answer);
+        }
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::Final(said) => {
                 Refusal::Final(format!("{said}; points in time need Elasticsearch 7.10, OpenSearch 2.4, or a newer one"))
             }
             other => other,
         })?;
-        let id = pit::opened(&answer.body).ok_or_else(|| Refusal::Final(format!("{path} answers without an id")))?;
-        let fields = fields.iter().map(|field| Arc::clone(&field.name)).collect();
-        Ok(Self { calls: calls.clone(), product: counted.product, id: Mutex::new(id), fields, sort: "_shard_doc" })
+        let id = pit::opened(&answer.body).ok_or_else(|| Refusal::Final("a point in time was opened without an id".to_owned()))?;
+        Ok(Self { calls: calls.clone(), product, id: Mutex::new(id), fields: names, sort: "_shard_doc" })
     }
 
     /// Returns a page of so many documents, as the engine answers it.

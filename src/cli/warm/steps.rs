@@ -9,7 +9,7 @@ use rerank_plugin::{Progress, Silent};
 
 use crate::cli::progress::Bar;
 
-const BAR: &str = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec:>8} {eta} left";
+const BAR: &str = "{msg} {wide_bar} {human_pos}/{human_len} {rate:>8} {eta} left";
 
 /// Tells people on standard error; programs nothing.
 #[derive(Clone)]
@@ -59,6 +59,9 @@ impl Steps {
 
     /// Shows a model's download.
     pub(super) fn progress(&self) -> Arc<dyn Progress> {
-        self.0.clone().map_or_else(|| Arc::new(Silent) as Arc<dyn Progress>, |bar| bar)
+        match &self.0 {
+            Some(bar) => Arc::clone(bar) as Arc<dyn Progress>,
+            None => Arc::new(Silent),
+        }
     }
 }

@@ -133,7 +133,7 @@ impl Explainer<'_> {
             Ok(response) => response,
             Err(error) => return told.fail(Reason::UpstreamStatus, error.to_string()),
         };
-        match answer::read(response, &gateway, plan.rewrites()).await {
+        match answer::read(response, gateway, plan.rewrites()).await {
             Answer::Final(response) => told.fail(Reason::UpstreamStatus, format!("the engine answered {}", response.status())),
             Answer::Refused(reason) => told.skip(reason),
             Answer::Hits { decoded, .. } => {

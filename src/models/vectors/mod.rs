@@ -94,7 +94,7 @@ pub enum VectorsError {
 /// What a file holds, by its heads: no vector was read.
 #[derive(Debug)]
 pub struct Survey {
-    /// How many vectors of each shape.
+    /// How many vectors of each shape, in the order in which the shapes come.
     pub shapes: Vec<(Shape, u64)>,
     /// Where it stops being a file of vectors.
     pub damage: Option<Damage>,
@@ -151,8 +151,7 @@ impl Vectors {
     /// It cannot be read.
     pub fn survey(&self) -> Result<Option<Survey>, VectorsError> {
         let Some(opened) = &self.0 else { return Ok(None) };
-        let (shapes, damage) = read::open(&opened.path)?.survey().map_err(|source| opened.unreadable(source))?;
-        Ok(Some(Survey { shapes, damage }))
+        read::open(&opened.path)?.survey().map(Some).map_err(|source| opened.unreadable(source))
     }
 
     /// Puts the file's vectors of this model into the store, as many as there is room for, the newest if not all.
@@ -171,7 +170,7 @@ impl Opened {
         let started = Instant::now();
         let unreadable = |source| self.unreadable(source);
         let is_being_written = self.is_being_written();
-        let (shapes, _) = read::open(&self.path)?.survey().map_err(unreadable)?;
+        let Survey { shapes, damage: _ } = read::open(&self.path)?.survey().map_err(unreadable)?;
         let own = shapes.iter().filter(|(shape, _)| shape.fingerprint == card.fingerprint);
         let (total, weight) = own.fold((0, 0), |(total, weight), (shape, vectors)| (total + vectors, weight + vectors * shape.cached()));
         let Some(each) = weight.checked_div(total) else {

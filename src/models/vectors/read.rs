@@ -10,7 +10,7 @@ use std::{
 use rerank_plugin::{Digest128, Vector};
 
 use super::{
-    VectorsError,
+    Survey, VectorsError,
     format::{BadHeader, HEADER, Head, SEGMENT_HEAD, Shape, read_header},
 };
 use crate::rerank::Digester;
@@ -119,12 +119,12 @@ impl Segments {
 
     /// Returns how many vectors of each shape the heads announce, in the order in which the shapes come, and the damage that is seen
     /// without reading a vector.
-    pub(super) fn survey(mut self) -> io::Result<(Vec<(Shape, u64)>, Option<Damage>)> {
+    pub(super) fn survey(mut self) -> io::Result<Survey> {
         let mut shapes: Vec<(Shape, u64)> = Vec::new();
         loop {
             match self.next()? {
-                Next::End => return Ok((shapes, None)),
-                Next::Damaged(damage) => return Ok((shapes, Some(damage))),
+                Next::End => return Ok(Survey { shapes, damage: None }),
+                Next::Damaged(damage) => return Ok(Survey { shapes, damage: Some(damage) }),
                 Next::Segment(head) => {
                     self.skip(&head)?;
                     match shapes.iter_mut().find(|(shape, _)| *shape == head.shape) {

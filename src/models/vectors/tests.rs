@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rerank_plugin::{ArtifactKey, ArtifactStore, Card, Digest128, Fingerprint, Scale, Slot, Vector};
+use proptest::{collection::vec, prelude::any, prop_assert, prop_assert_eq, proptest};
+use rerank_plugin::{Artifact, ArtifactKey, ArtifactStore, Card, Digest128, Fingerprint, Scale, Slot, Vector};
 
 use super::{
     Checked, Found, Locked, Shape, Vectors, VectorsError,
@@ -229,7 +230,7 @@ fn models_without_vectors_and_configurations_without_a_file_read_nothing() {
 }
 
 #[test]
-fn a_write_that_failed_leaves_the_file_as_it_was() {
+fn what_a_full_disk_left_half_written_is_taken_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.bin");
     append(&path, OWN, 0..3);
@@ -240,4 +241,39 @@ fn a_write_that_failed_leaves_the_file_as_it_was() {
     assert_eq!(checked.known.len(), 3);
     drop(checked);
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+proptest! {
+    #[test]
+    fn whatever_becomes_of_a_file_what_is_read_is_what_was_written(
+        changes in vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<proptest::sample::Index>(),
+        garbage in vec(any::<u8>(), 0..100),
+    ) {
+        let (folder, path) = usual();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        for (place, value) in &changes {
+            let place = place.index(bytes.len());
+            bytes[place] = *value;
+        }
+        bytes.extend(&garbage);
+        let broken = folder.path().join("broken");
+        fs::write(&broken, &bytes).unwrap();
+        if let Ok(vectors) = Vectors::open(&broken) {
+            let store = Store::new(1 << 20);
+            vectors.fill(&card(), &store);
+            let mut found = 0;
+            for number in 0..10_u32 {
+                let key = ArtifactKey { fingerprint: OWN, slot: Slot::Document, digest: Digest128(u128::from(number)) };
+                if let Some(Artifact::Vector(read)) = store.get(&key) {
+                    prop_assert_eq!(read, vector(number));
+                    found += 1;
+                }
+            }
+            prop_assert_eq!(store.entries(), found, "nothing else is there");
+            let checked = Locked::open(&broken).unwrap().check(OWN).unwrap();
+            prop_assert!(checked.known.len() as u64 <= found, "what stands behind a damage is not known");
+        }
+    }
 }

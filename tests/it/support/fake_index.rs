@@ -77,7 +77,7 @@ fn answer(mood: &mut Mood, seen: &Seen) -> Vec<Act> {
     if (method, path) == ("POST", opens) {
         mood.open += 1;
         let key = if mood.product == Product::Elasticsearch { "id" } else { "pit_id" };
-        return wire.answer(200, format!(r#"{{"{key}":"pit-0"}}"#).as_bytes());
+        return wire.answer(200, format!(r#"{{"{key}":"pit-{}"}}"#, mood.pages).as_bytes());
     }
     if (method, path) == ("DELETE", closes) {
         mood.open -= 1;
@@ -110,7 +110,7 @@ fn point(mood: &mut Mood, body: &Value, wire: &Wire<'_>) -> Vec<Act> {
     let place = |document: &usize| if sort == "_doc" { document / 2 } else { *document } as i64;
     let after = body["search_after"][0].as_i64().unwrap_or(-1);
     let slice = body["slice"]["id"].as_u64().zip(body["slice"]["max"].as_u64());
-    let own = |document: &usize| slice.is_none_or(|(id, max)| *document as u64 % max == id);
+    let own = |document: &usize| slice.is_none_or(|(part, parts)| *document as u64 % parts == part);
     let chosen = (0..mood.documents.len()).filter(own).filter(|document| place(document) > after).collect();
     let printed = page(mood, body, chosen);
     wire.answer(200, printed.replacen('{', &format!(r#"{{"pit_id":"pit-{}","#, mood.pages), 1).as_bytes())
