@@ -85,12 +85,11 @@ impl Queue {
         }
     }
 
-    /// Hands in what became of a worker's pass.
-    pub fn finish(&self, worker: usize, ended: Ended, took: Duration) -> Tally {
+    /// Hands in what became of a worker's pass; it is counted before anybody hears of it.
+    pub fn finish(&self, worker: usize, ended: Ended, took: Duration, count: impl FnOnce(Tally)) {
         let mut lines = self.lines();
-        let tally = lines.schedule.finish(worker, ended, took, Instant::now());
+        count(lines.schedule.finish(worker, ended, took, Instant::now()));
         lines.wake();
-        tally
     }
 
     /// A worker has ended, and with it the model: all searches go.
@@ -171,14 +170,14 @@ impl Ticket {
 
     /// Leaves with what is scored.
     pub fn leave(self) -> Left {
-        self.queue.lines().schedule.leave(self.id)
+        self.queue.lines().schedule.leave(self.id, Instant::now())
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut lines = self.queue.lines();
-        lines.schedule.leave(self.id);
+        lines.schedule.leave(self.id, Instant::now());
         lines.sleeping.remove(&self.id);
     }
 }

@@ -96,11 +96,12 @@ impl Worker {
             self.complain(results);
         }
         reset?;
-        let tally = self.shared.queue.finish(self.number, ended, took);
-        self.shared.measures.pass(pairs, tally, took);
-        if tally.set_aside > 0 {
-            warn!(model = %self.shared.model, pairs = tally.set_aside, "a text makes the model panic: it is left out for ten minutes");
-        }
+        self.shared.queue.finish(self.number, ended, took, |tally| {
+            self.shared.measures.pass(pairs, tally, took);
+            if tally.set_aside > 0 {
+                warn!(model = %self.shared.model, pairs = tally.set_aside, "a text makes the model panic: it is left out for ten minutes");
+            }
+        });
         Ok(())
     }
 

@@ -22,6 +22,9 @@ use crate::{
 /// How long to wait before a failed load is tried again: doubled up to the second value.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
+/// How long to wait before a model that broke is loaded again, the first time.
+const RELOAD: Duration = Duration::from_secs(1);
+
 /// Where a model stands.
 #[derive(Clone)]
 pub enum State {
@@ -224,7 +227,7 @@ impl Loader {
 
     /// Loads until it works, and again when the model breaks, until nobody wants it any more.
     fn run(self) {
-        let mut pause = RETRY.0;
+        let (mut pause, mut reload) = (RETRY.0, RELOAD);
         loop {
             let (tell, broken) = mpsc::channel();
             let loaded = load_watched(&self.model, &self.rules, &self.surroundings, tell);
@@ -243,10 +246,9 @@ impl Loader {
                     }
                     let (Some(state), Some(reranker)) = (self.state.upgrade(), weak.upgrade()) else { return };
                     state.store(Arc::new(State::Broken(reranker)));
-                    // One that had worked for a while is loaded again at once.
-                    if begun.elapsed() > RETRY.1 {
-                        pause = RETRY.0;
-                    }
+                    // One that had worked for long is loaded again soon.
+                    pause = if begun.elapsed() > RETRY.1 { RELOAD } else { reload };
+                    reload = (pause * 2).min(RETRY.1);
                     warn!(model = %self.model.name, retry_s = pause.as_secs(), "the model broke: it is loaded anew");
                 }
                 Err(error) => {

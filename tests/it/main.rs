@@ -22,6 +22,8 @@ mod compatibility;
 mod connections;
 /// A cross-encoder of three layers, from its folder to the client's page.
 mod cross_encoder;
+/// Every step from a whole window to the engine's order.
+mod degraded;
 /// The demo as the binary shows it.
 #[cfg(feature = "demo")]
 mod demo;

@@ -1,11 +1,14 @@
 //! Chooses the next pass: lanes in turn by what they have had, in a lane the most urgent search, in a search the best hit, and with
 //! it what is about as long.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use rerank_plugin::{Digest128, Prepared, PreparedQuery, Stop};
 
-use super::{Flight, LateSearch, PairKey, QueryKey, Schedule, SearchId, State, Work};
+use super::{Flight, LateSearch, PairKey, QueryKey, Schedule, Search, SearchId, State, Work};
 use crate::rerank::Reason;
 
 /// Pairs among which those of like length are chosen.
@@ -86,6 +89,9 @@ impl Schedule {
                 if deadline > now && !hopeless {
                     break;
                 }
+                if self.searches.get(&id).is_some_and(Search::has_cost_in_vain) {
+                    self.learn_caution(false);
+                }
                 if hopeless && let Some(search) = self.searches.get_mut(&id) {
                     search.left_with.refused = Some(Reason::Overloaded);
                     self.done.push(id);
@@ -158,6 +164,9 @@ impl Schedule {
     /// Returns the first candidate, and as many of about its length as fit into a pass of this time.
     fn fill_pass(&self, worker: usize, mut candidates: Vec<Candidate>, time: Duration) -> Vec<Candidate> {
         let Some(first) = candidates.first().copied() else { return Vec::new() };
+        // Several searches may wait for one pair, and one search for the same text twice.
+        let mut seen = HashSet::new();
+        candidates.retain(|candidate| seen.insert(candidate.key));
         let fits = self.workers[worker].pace.fits(first.cost, time).min(self.ceiling.unwrap_or(f64::MAX)) as u64;
         // What is computed and what is only looked up do not go together.
         candidates.retain(|candidate| (candidate.cost == 0) == (first.cost == 0));

@@ -7,7 +7,7 @@ use std::{
 
 use rerank_plugin::{Fault, Score, Stop};
 
-use super::{Flight, PairKey, Schedule, SearchId, State};
+use super::{Flight, PairKey, Schedule, SearchId, State, panicked};
 
 /// Panics without a score between them after which the model is to blame, and not its pairs.
 const PANICS: u32 = 6;
@@ -42,6 +42,8 @@ impl Schedule {
     pub fn finish(&mut self, worker: usize, ended: Ended, took: Duration, now: Instant) -> Tally {
         let mut tally = Tally::default();
         let Some(flight) = self.workers[worker].flight.take() else { return tally };
+        self.measured = Some(now);
+        self.passes += 1;
         match ended {
             Ended::Panic => self.panicked((worker, &flight.pairs), &mut tally, now),
             Ended::Results(results) => {
@@ -90,6 +92,9 @@ impl Schedule {
             search.left_with.results.push((place, result.clone()));
             search.missing -= 1;
             in_time = true;
+            if search.missing == 0 {
+                self.learn_caution(true);
+            }
             self.check_done(id);
         }
         tally.late += usize::from(!in_time && result.is_ok());
@@ -158,7 +163,7 @@ impl Schedule {
             self.aside.put(*key, now);
             self.suspects.push(*key);
             tally.set_aside += 1;
-            self.deliver(*key, &Err(Fault::Input("it made the model panic".into())), &mut Tally::default(), now);
+            self.deliver(*key, &Err(panicked()), &mut Tally::default(), now);
         }
     }
 

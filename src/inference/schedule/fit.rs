@@ -5,10 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Flight, Schedule, Search, pace::Work};
+use super::{Flight, Schedule, Search, Worker, pace::Work};
 
-/// How much longer than predicted a search may take.
-const CAUTION: f64 = 1.1;
+/// How much longer than predicted a search may take: at least, at most, and how that changes with one that came too late and one that
+/// was in time.
+const CAUTION: (f64, f64) = (1.1, 1.5);
+const MORE_CAUTION: f64 = 1.05;
+const LESS_CAUTION: f64 = 0.995;
 /// What comes behind the last score: the page is cut and sent.
 const BEHIND: Duration = Duration::from_millis(1);
 
@@ -26,7 +29,10 @@ impl Schedule {
     /// Returns how many of the first documents of these costs will be scored before the deadline; all of them as long as nothing is
     /// known of the model.
     pub(super) fn fits(&self, (lane, deadline): (usize, Instant), costs: &[u32], now: Instant) -> usize {
-        let budget = deadline.saturating_duration_since(now).saturating_sub(BEHIND).as_secs_f64() / CAUTION;
+        let budget = deadline.saturating_duration_since(now).saturating_sub(BEHIND).as_secs_f64() / self.caution;
+        if self.is_trial(now) {
+            return costs.len();
+        }
         let ahead = self.ahead(lane, deadline, now);
         let is_late = |count: usize| {
             let mut own = Work::default();
@@ -45,11 +51,29 @@ impl Schedule {
         fit
     }
 
-    /// Returns whether a search that stands first in its lane would be late even if the devices were its own.
+    /// Returns whether a search that stands first in its lane will be late whatever is done: its time is better spent on the next.
     pub(super) fn is_hopeless(&self, search: &Search, now: Instant) -> bool {
-        const DOUBT: f64 = 0.7;
+        if search.partial || self.passes < search.tries_until {
+            return false;
+        }
         let left = search.deadline.saturating_duration_since(now).as_secs_f64();
-        !search.partial && self.drain(&search.left).is_some_and(|seconds| seconds * DOUBT > left)
+        let ahead = Ahead { own_lane: Work::default(), under_way: 0.0, ..self.ahead(search.lane, search.entered, now) };
+        self.takes(&ahead, &search.left).is_some_and(|seconds| seconds > left)
+    }
+
+    /// Learns from a search that was let in, and had its scores in time, or cost something and had not.
+    pub(super) fn learn_caution(&mut self, in_time: bool) {
+        let factor = if in_time { LESS_CAUTION } else { MORE_CAUTION };
+        self.caution = (self.caution * factor).clamp(CAUTION.0, CAUTION.1);
+    }
+
+    /// Whether nothing was measured for a while and nothing is: what was known is not believed then, lest a device that was slow once is
+    /// never asked again.
+    pub(super) fn is_trial(&self, now: Instant) -> bool {
+        const BELIEVED: Duration = Duration::from_secs(1);
+        let is_idle = self.workers.iter().all(|worker| worker.flight.is_none());
+        let nobody_waits = self.searches.values().all(|search| search.pending.is_empty() && search.reserved == 0);
+        is_idle && nobody_waits && self.measured.is_none_or(|measured| measured + BELIEVED <= now)
     }
 
     fn ahead(&self, lane: usize, deadline: Instant, now: Instant) -> Ahead {
@@ -77,14 +101,18 @@ impl Schedule {
 
     /// Returns the seconds in which all devices together do this work; `None` when none of them is known.
     fn drain(&self, work: &Work) -> Option<f64> {
-        let speeds = self.workers.iter().filter_map(|worker| Some(1.0 / worker.pace.drain(work)?.as_secs_f64().max(1e-9)));
+        let speeds = self.settled().filter_map(|worker| Some(1.0 / worker.pace.drain(work)?.as_secs_f64().max(1e-9)));
         let together: f64 = speeds.sum();
         (together > 0.0).then(|| 1.0 / together)
     }
 
+    fn settled(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().filter(|worker| worker.pace.is_settled())
+    }
+
     /// Returns the seconds of one pass on the fastest device.
     fn pass(&self, work: &Work) -> Option<f64> {
-        let passes = self.workers.iter().filter_map(|worker| worker.pace.pass(work));
+        let passes = self.settled().filter_map(|worker| worker.pace.pass(work));
         passes.min().map(|pass| pass.as_secs_f64())
     }
 }

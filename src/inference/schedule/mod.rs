@@ -36,6 +36,9 @@ pub use self::{
 use super::{PairKey, QueryKey};
 use crate::rerank::Reason;
 
+/// Passes that tell how fast a model is.
+const TRIAL: u64 = 4;
+
 /// What holds for all passes of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -127,6 +130,11 @@ pub struct Schedule {
     /// The most tokens that fit into one pass, where a device said that it was too much.
     ceiling: Option<f64>,
     refuses: Option<Reason>,
+    /// How much longer than predicted a search may take.
+    caution: f64,
+    /// Passes that ended, and when the last did.
+    passes: u64,
+    measured: Option<Instant>,
     next: u64,
 }
 
@@ -137,6 +145,10 @@ struct Search {
     partial: bool,
     least: usize,
     documents: usize,
+    /// Passes after which it may be given up: one that was let in to find out how fast the model is has the time for that.
+    tries_until: u64,
+    /// Whether none of its documents was in the cache.
+    wants_all: bool,
     /// Of its texts that are prepared.
     bytes: usize,
     /// What waits of it; an estimate before it is supplied.
@@ -225,6 +237,9 @@ impl Schedule {
             suspects: Vec::new(),
             ceiling: None,
             refuses: None,
+            caution: 1.0,
+            passes: 0,
+            measured: None,
             next: 0,
         }
     }
@@ -260,6 +275,8 @@ impl Schedule {
             partial: entry.partial,
             least: entry.least,
             documents: asked(taken),
+            tries_until: if self.is_trial(now) { self.passes + TRIAL } else { 0 },
+            wants_all: entry.missing.len() == entry.documents,
             bytes: entry.missing[..taken].iter().map(|(_, bytes)| bytes).sum(),
             left,
             reserved: taken,
@@ -295,7 +312,7 @@ impl Schedule {
         for Item { place, document, prepared } in items {
             let key = name.pair(document);
             match prepared {
-                Ok(_) if self.aside.holds(key, now) => results.push((place, Err(Fault::Input("it made the model panic".into())))),
+                Ok(_) if self.aside.holds(key, now) => results.push((place, Err(panicked()))),
                 Ok(prepared) if self.pairs.contains_key(&key) => wanted.push((place, document, prepared)),
                 Ok(prepared) => match known(key) {
                     Some(score) => results.push((place, Ok(score))),
@@ -309,7 +326,8 @@ impl Schedule {
         let costs: Vec<u32> = wanted.iter().map(|(_, document, prepared)| if is_new(*document) { prepared.cost() } else { 0 }).collect();
         let fits = self.fits((lane, deadline), &costs, now);
         let asked = wanted.get(fits).map_or(documents, |(place, _, _)| *place);
-        if let Some(reason) = self.refuses.or((asked < least).then_some(Reason::Overloaded)) {
+        let late = (deadline <= now).then_some(Reason::Timeout);
+        if let Some(reason) = self.refuses.or(late).or((asked < least).then_some(Reason::Overloaded)) {
             self.searches.remove(&id);
             self.keep_late(name, &query, wanted);
             return Err(reason);
@@ -382,7 +400,10 @@ impl Schedule {
     }
 
     /// Lets a search go, with what is scored of it. Pairs that nobody waits for any more are dropped, or kept for later.
-    pub fn leave(&mut self, id: SearchId) -> Left {
+    pub fn leave(&mut self, id: SearchId, now: Instant) -> Left {
+        if self.searches.get(&id).is_some_and(|search| search.deadline <= now && search.has_cost_in_vain()) {
+            self.learn_caution(false);
+        }
         self.retire(id);
         self.searches.remove(&id).map(|search| search.left_with).unwrap_or_default()
     }
@@ -459,8 +480,14 @@ impl Schedule {
 
     /// Notes that a search may leave, if nothing is missing any more.
     fn check_done(&mut self, id: SearchId) {
-        let is_done = |search: &Search| search.missing == 0 || search.left_with.fault.is_some() || search.left_with.refused.is_some();
-        if self.searches.get(&id).is_some_and(is_done) {
+        let Some(search) = self.searches.get_mut(&id) else { return };
+        let left = &mut search.left_with;
+        if search.missing == 0 && search.wants_all && left.results.iter().all(|(_, result)| *result == Err(panicked())) {
+            left.fault = Some(Fault::Model("the model panicked on all documents".into()));
+            // It is not the documents then.
+            std::mem::take(&mut self.suspects).into_iter().for_each(|key| self.aside.remove(key));
+        }
+        if search.missing == 0 || left.fault.is_some() || left.refused.is_some() {
             self.done.push(id);
         }
     }
@@ -473,7 +500,7 @@ impl Schedule {
     /// Takes nothing any more, and lets all searches go for this reason.
     pub fn refuse(&mut self, reason: Reason) {
         self.refuses = Some(reason);
-        for (id, search) in &mut self.searches {
+        for (id, search) in self.searches.iter_mut().filter(|(_, search)| search.left_with.fault.is_none()) {
             search.left_with.refused = Some(reason);
             self.done.push(*id);
         }
@@ -518,4 +545,18 @@ impl Schedule {
             _ => 0,
         }
     }
+}
+
+// === impl Search ===
+
+impl Search {
+    /// Whether some of it was scored for it, and not all.
+    fn has_cost_in_vain(&self) -> bool {
+        0 < self.missing && self.missing < self.keys.len() && !self.partial
+    }
+}
+
+/// What is said of a pair that is left out.
+fn panicked() -> Fault {
+    Fault::Input("it made the model panic".into())
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::TRIAL;
+
 /// Lengths that are told apart: nothing left to compute, up to 32 tokens, up to 64, and so on; the last has no end.
 pub const LENGTHS: usize = 9;
 /// Passes of one length that are remembered.
@@ -21,6 +23,7 @@ pub struct Pace {
     lines: [Line; LENGTHS],
     target: Duration,
     most_tokens: f64,
+    passes: u32,
 }
 
 /// Seconds of a pass of one length: `fixed + slope * amount`.
@@ -43,13 +46,6 @@ struct Sample {
 // === impl Work ===
 
 impl Work {
-    /// Returns the work of one document of this cost.
-    pub fn of(cost: u32) -> Self {
-        let mut work = Self::default();
-        work.add(cost);
-        work
-    }
-
     /// Adds a document.
     pub fn add(&mut self, cost: u32) {
         self.0[length(cost)] += u64::from(cost.max(1));
@@ -80,7 +76,12 @@ fn length(cost: u32) -> usize {
 impl Pace {
     /// Knows nothing yet; passes are to take `target` and have at most `most_tokens`.
     pub fn new(target: Duration, most_tokens: u32) -> Self {
-        Self { lines: Default::default(), target, most_tokens: f64::from(most_tokens) }
+        Self { lines: Default::default(), target, most_tokens: f64::from(most_tokens), passes: 0 }
+    }
+
+    /// Whether enough was measured to turn searches away for it: the first passes are small, and warm caches up.
+    pub fn is_settled(&self) -> bool {
+        self.passes >= TRIAL as u32
     }
 
     /// Learns how long a pass of this work took.
@@ -89,6 +90,7 @@ impl Pace {
         let Some((main, amount)) = work.amounts().max_by(|one, other| share(*one).total_cmp(&share(*other))) else { return };
         let rest: f64 = work.amounts().filter(|(at, _)| *at != main).filter_map(|(at, amount)| Some(self.line(at)?.slope * amount)).sum();
         let seconds = took.as_secs_f64();
+        self.passes = self.passes.saturating_add(1);
         // What the other lengths took is known only about.
         self.lines[main].learn(Sample { amount, seconds: (seconds - rest).max(seconds * 0.1) });
     }

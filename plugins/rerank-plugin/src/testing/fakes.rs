@@ -60,8 +60,8 @@ struct QueryWords {
 }
 
 /// A document's words, and which of its query's documents it is, from 1.
-struct Words {
-    words: Vec<String>,
+pub(super) struct Words {
+    pub(super) words: Vec<String>,
     number: u32,
 }
 
