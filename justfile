@@ -68,6 +68,10 @@ bench-hot *arguments:
 bench-overload *arguments:
     cargo bench --bench overload -- {{arguments}}
 
+# Searches a million times while everything goes wrong at once, and looks at every answer (some ten minutes).
+bench-chaos *arguments:
+    cargo bench --bench chaos -- {{arguments}}
+
 # Runs everything that must hold before a change is taken.
 ci:
     bash .ci/run

@@ -25,6 +25,7 @@ use tracing::info;
 
 use crate::{
     admin::{self, Admin, RerankApi},
+    cached::{Cached, Caches},
     config::{Config, Environment, Secret, SecretError},
     inference::ScoreCache,
     intercept::{Gateway, Intercept},
@@ -44,6 +45,7 @@ pub struct App {
     registry: Arc<Registry>,
     gateway: Arc<Gateway>,
     rerank: RerankApi,
+    caches: Caches,
 }
 
 /// Why a gateway did not start.
@@ -104,9 +106,12 @@ impl App {
         let registry = Arc::new(Registry::start(&config, &surroundings).map_err(StartError::Thread)?);
         let digester = surroundings.digester;
         let cap = config.limits.max_inspected_body;
-        let rerank = RerankApi::new(Arc::clone(&registry), digester.clone(), cap, token.as_deref());
-        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester));
-        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank })
+        let gateway = Arc::new(Gateway::new(&config, Arc::clone(&registry), digester.clone()));
+        let rerank = RerankApi::new(Arc::clone(&registry), digester, (cap, gateway.memory()), token.as_deref());
+        let of_models: [(_, Box<dyn Cached>); 2] =
+            [(names::CACHE_SCORES, Box::new(surroundings.scores)), (names::CACHE_VECTORS, Box::new(surroundings.store))];
+        let caches = Caches::new(of_models.into_iter().chain(gateway.caches()).collect());
+        Ok(Self { config, clients, operators, upstream, registry, gateway, rerank, caches })
     }
 
     /// Where clients connect.
@@ -132,7 +137,7 @@ impl App {
 
     /// Answers until `shutdown`, then drains.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let Self { config, clients, operators, upstream, registry, gateway, rerank } = self;
+        let Self { config, clients, operators, upstream, registry, gateway, rerank, caches } = self;
         let (drain, draining) = watch::channel(false);
         let mut beside = JoinSet::new();
         beside.spawn(async move {
@@ -143,8 +148,8 @@ impl App {
         let probes = upstream.clone();
         beside.spawn(async move { match probes.run_probes().await {} });
         beside.spawn(async { match telemetry::upkeep().await {} });
-        let metrics = metrics(Arc::clone(&registry), Arc::clone(&gateway));
-        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics);
+        let metrics = metrics(Arc::clone(&registry), Arc::clone(&gateway), caches.clone());
+        let pages = Admin::new(missing(registry, draining.clone()), rerank, metrics, caches);
         let admin = config.admin.clone();
         // Operators are answered to the end: this task is given up when the listener has drained.
         beside.spawn(async move { admin::serve(operators, &admin, pages, future::pending()).await });
@@ -177,6 +182,7 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
         let models = registry.states().filter_map(|(name, state)| match state {
             // One that waits for its first search keeps nobody waiting.
             State::Ready(_) | State::Idle => None,
+            State::Broken(_) => Some(format!("model {name} broke and is loaded anew")),
             State::Loading => Some(format!("model {name} is loading")),
             State::Unavailable(reason) => Some(format!("model {name} is unavailable: {reason}")),
         });
@@ -185,12 +191,19 @@ fn missing(registry: Arc<Registry>, draining: watch::Receiver<bool>) -> admin::R
 }
 
 /// Returns the page of metrics, on which what has a size now is measured when somebody looks.
-fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>) -> MetricsPage {
+fn metrics(registry: Arc<Registry>, gateway: Arc<Gateway>, caches: Caches) -> MetricsPage {
     MetricsPage::new(move || {
         for (name, state) in registry.states() {
-            let ready = matches!(state, State::Ready(_));
+            // One that waits for its first search is as it should be.
+            let ready = matches!(state, State::Ready(_) | State::Idle);
             gauge!(names::MODEL_READY, names::MODEL => name.to_owned()).set(f64::from(u8::from(ready)));
+            let (pairs, tokens) = if let State::Ready(reranker) = state { reranker.waiting() } else { (0, 0) };
+            gauge!(names::QUEUE_PAIRS, names::MODEL => name.to_owned()).set(pairs as f64);
+            gauge!(names::QUEUE_TOKENS, names::MODEL => name.to_owned()).set(tokens as f64);
         }
-        gateway.measure();
+        let (searches, bytes) = gateway.under_way();
+        gauge!(names::SEARCHES_UNDER_WAY).set(searches as f64);
+        gauge!(names::INSPECTED_BYTES).set(bytes as f64);
+        caches.measure();
     })
 }

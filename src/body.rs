@@ -62,7 +62,7 @@ pub fn empty() -> Body {
 /// # Errors
 /// When the body breaks off; what was read of it is dropped, because the rest will never come.
 pub async fn collect_capped(body: Body, cap: usize) -> Result<Collected, BoxError> {
-    collect_until(body, cap, pending()).await
+    collect_until(body, cap, |_| true, pending()).await
 }
 
 /// Reads a body as [`collect_capped`] does, but no longer than `patience`: a client may send it drop by drop.
@@ -70,7 +70,24 @@ pub async fn collect_capped(body: Body, cap: usize) -> Result<Collected, BoxErro
 /// # Errors
 /// As [`collect_capped`].
 pub async fn collect_patiently(body: Body, cap: usize, patience: Duration) -> Result<Collected, BoxError> {
-    collect_until(body, cap, sleep(patience)).await
+    collect_until(body, cap, |_| true, sleep(patience)).await
+}
+
+/// Reads a body as [`collect_capped`] does, and no longer than `patience` where there is one. Each chunk is asked for by its length
+/// before it is kept; with the first that is denied the body is [`Collected::TooLarge`].
+///
+/// # Errors
+/// As [`collect_capped`].
+pub async fn collect_metered(
+    body: Body,
+    cap: usize,
+    patience: Option<Duration>,
+    allows: impl FnMut(usize) -> bool,
+) -> Result<Collected, BoxError> {
+    match patience {
+        Some(patience) => collect_until(body, cap, allows, sleep(patience)).await,
+        None => collect_until(body, cap, allows, pending()).await,
+    }
 }
 
 /// Returns the first bytes of a body, as many as come together, and the whole body.
@@ -85,7 +102,12 @@ pub async fn peek(mut body: Body) -> (Bytes, Body) {
     }
 }
 
-async fn collect_until(mut body: Body, cap: usize, too_late: impl Future<Output = ()>) -> Result<Collected, BoxError> {
+async fn collect_until(
+    mut body: Body,
+    cap: usize,
+    mut allows: impl FnMut(usize) -> bool,
+    too_late: impl Future<Output = ()>,
+) -> Result<Collected, BoxError> {
     if body.size_hint().lower() > cap as u64 {
         return Ok(Collected::TooLarge(body));
     }
@@ -100,7 +122,7 @@ async fn collect_until(mut body: Body, cap: usize, too_late: impl Future<Output 
         let Some(frame) = frame else { return Ok(Collected::Whole(read.freeze())) };
         let Ok(chunk) = frame?.into_data() else { continue };
         read.extend_from_slice(&chunk);
-        if read.len() > cap {
+        if read.len() > cap || !allows(chunk.len()) {
             return Ok(Collected::TooLarge(replay(read, body)));
         }
     }

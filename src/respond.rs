@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -11,7 +12,7 @@ use http::{
 use serde::Serialize;
 
 use crate::{
-    body::{Body, full},
+    body::{Body, full, uncounted},
     rerank::{Outcome, Outcomes},
     upstream::UpstreamError,
 };
@@ -107,6 +108,18 @@ pub(crate) fn metrics(page: String) -> Response<Body> {
 /// Writes how a search was reranked, and where its time went, into its answer's head.
 pub fn set_status(headers: &mut HeaderMap, outcome: &Outcome, timing: Option<Timing>) {
     write_status(headers, &outcome.to_string(), timing);
+}
+
+/// Returns an answer of the cluster's that is given out once more, with this head.
+pub fn again(headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(uncounted(body));
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Writes how the search was reranked whose answer is given out once more, and that it is.
+pub fn set_reused(headers: &mut HeaderMap, outcome: &Outcome) {
+    write_status(headers, &format!("{outcome}; answer=hit"), None);
 }
 
 /// Writes how the items of a multi search were reranked, and where its time went, into its answer's head.

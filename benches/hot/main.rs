@@ -82,7 +82,7 @@ fn main() -> io::Result<()> {
 fn row(engine: SocketAddr, podium: &Podium, (source, returned): (usize, usize), arguments: &Arguments) -> io::Result<()> {
     let targets = [
         searches(engine, returned, ""),
-        searches(podium.address, returned, "rerank-status: reranked; model=\"identity\"; window=100; scored=100; cached=100;"),
+        searches(podium.address, returned, "rerank-status: reranked; model=\"identity\"; window=100; scored=100; cached=100"),
     ];
     let rounds = Rounds { count: arguments.rounds, rate: arguments.rate * 2.0, seconds: arguments.seconds };
     let before = processor_seconds(&[podium.process()])?;

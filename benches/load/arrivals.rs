@@ -159,14 +159,21 @@ fn outcome(head: &str) -> String {
     status.split_once("reason=").map_or_else(|| word.to_owned(), |(_, reason)| format!("{word} {reason}"))
 }
 
-fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
+/// Opens a connection.
+///
+/// # Errors
+/// Nobody listens.
+pub fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     Ok(BufReader::with_capacity(64 << 10, stream))
 }
 
 /// Returns an answer's head in lower case.
-fn read_head(connection: &mut impl BufRead) -> io::Result<String> {
+///
+/// # Errors
+/// It breaks off.
+pub fn read_head(connection: &mut impl BufRead) -> io::Result<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if connection.read_line(&mut head)? == 0 {
@@ -176,6 +183,7 @@ fn read_head(connection: &mut impl BufRead) -> io::Result<String> {
     Ok(head.to_ascii_lowercase())
 }
 
-fn content_length(head: &str) -> Option<usize> {
+/// Returns the length that a head in lower case tells.
+pub fn content_length(head: &str) -> Option<usize> {
     head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())
 }

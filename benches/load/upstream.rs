@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -42,32 +42,46 @@ struct Canned {
 /// # Errors
 /// No port, or no thread.
 pub fn start(source: usize) -> io::Result<SocketAddr> {
+    let canned = Canned { source, pages: Arc::default() };
+    start_with(move |_, body| canned.page(asked_size(body)))
+}
+
+/// Starts an upstream that answers a head and a body with this page.
+///
+/// # Errors
+/// No port, or no thread.
+pub fn start_with(page: impl Fn(&HeaderMap, &[u8]) -> Bytes + Clone + Send + 'static) -> io::Result<SocketAddr> {
     let tcp = StdListener::bind("127.0.0.1:0")?;
     tcp.set_nonblocking(true)?;
     let address = tcp.local_addr()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("upstream".to_owned()).spawn(move || runtime.block_on(serve(tcp, source)))?;
+    thread::Builder::new().name("upstream".to_owned()).spawn(move || runtime.block_on(serve(tcp, page)))?;
     Ok(address)
 }
 
-async fn serve(tcp: StdListener, source: usize) -> io::Result<()> {
+async fn serve(tcp: StdListener, page: impl Fn(&HeaderMap, &[u8]) -> Bytes + Clone + Send + 'static) -> io::Result<()> {
     let tcp = TcpListener::from_std(tcp)?;
-    let canned = Canned { source, pages: Arc::default() };
     loop {
         let (stream, _) = tcp.accept().await?;
         stream.set_nodelay(true)?;
-        let canned = canned.clone();
-        let answering = service_fn(move |request| answer(canned.clone(), request));
+        let page = page.clone();
+        let answering = service_fn(move |request: Request<Incoming>| {
+            let page = page.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                // A broken request gets the usual page; whoever sent it fails by its own count.
+                let body = collect(body).await.unwrap_or_default();
+                Ok::<_, Infallible>(answer(page(&head.headers, &body)))
+            }
+        });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answering));
     }
 }
 
-async fn answer(canned: Canned, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    // A broken request gets the usual page; whoever sent it fails by its own count.
-    let body = collect(request.into_body()).await.unwrap_or_default();
-    let mut response = Response::new(Full::new(canned.page(asked_size(&body))));
+fn answer(page: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(page));
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json; charset=UTF-8"));
-    Ok(response)
+    response
 }
 
 #[expect(clippy::disallowed_methods, reason = "bounded by `Limited`")]
@@ -76,7 +90,7 @@ async fn collect(body: Incoming) -> Option<Bytes> {
 }
 
 /// Returns the number behind the first `"size":` of a body.
-fn asked_size(body: &[u8]) -> usize {
+pub fn asked_size(body: &[u8]) -> usize {
     let text = String::from_utf8_lossy(body);
     let behind = text.split_once("\"size\":").map_or("", |(_, behind)| behind.trim_start());
     let end = behind.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(behind.len());

@@ -7,7 +7,12 @@
 #[path = "../load/mod.rs"]
 mod load;
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 
@@ -99,7 +104,7 @@ fn capacity() -> f64 {
     pairs / TARGET.as_secs_f64() / WINDOW as f64
 }
 
-fn gateway(engine: std::net::SocketAddr, budget: Duration) -> io::Result<Gateway> {
+fn gateway(engine: SocketAddr, budget: Duration) -> io::Result<Gateway> {
     let budget = budget.as_millis();
     let text = format!(
         "[models.timed]\nkind = \"{KIND}\"\nmax-queue = 1000000\n[[rules]]\nindex = [\"shop\"]\nmodel = \"timed\"\nfields = [\"title\", \"text\"]\nwindow = {WINDOW}\n\
@@ -130,12 +135,15 @@ fn load(gateway: &Gateway, (rate, seconds): (f64, f64), numbers: &mut impl Itera
 }
 
 /// The same load, and nothing is ever late: every search waits for its turn.
-fn contrast(engine: std::net::SocketAddr, capacity: f64, numbers: &mut impl Iterator<Item = u64>) -> io::Result<()> {
+fn contrast(engine: SocketAddr, capacity: f64, numbers: &mut impl Iterator<Item = u64>) -> io::Result<()> {
     const PATIENCE: Duration = Duration::from_secs(120);
     const SECONDS: f64 = 2.0;
     let gateway = gateway(engine, PATIENCE)?;
     let mut measured = Measured::default();
-    measured.add(&load(&gateway, (capacity * 10.0, SECONDS), numbers)?, SECONDS);
+    let started = Instant::now();
+    let served = load(&gateway, (capacity * 10.0, SECONDS), numbers)?;
+    // The last of them comes long after it was asked for.
+    measured.add(&served, started.elapsed().as_secs_f64());
     print(&format!("10 x for {SECONDS} s, once, budget {} s", PATIENCE.as_secs()), capacity * 10.0, &measured);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The operators' port: whether Podium runs, whether it can do its work, and its models for whoever else wants to ask them.
 
+mod caches;
 mod metrics;
 mod rerank;
 
@@ -17,7 +18,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tower::Service;
 
-use crate::{body::Body, config, listener, respond, telemetry::MetricsPage};
+use self::caches::Order;
+use crate::{body::Body, cached::Caches, config, listener, respond, telemetry::MetricsPage};
 
 pub use rerank::RerankApi;
 
@@ -36,6 +38,7 @@ pub struct Admin {
     missing: Readiness,
     rerank: RerankApi,
     metrics: MetricsPage,
+    caches: Caches,
 }
 
 #[derive(Serialize)]
@@ -63,8 +66,8 @@ pub async fn serve(tcp: TcpListener, settings: &config::Admin, admin: Admin, shu
 
 impl Admin {
     /// Makes the pages; `missing` is asked at each look at `/ready`.
-    pub fn new(missing: Readiness, rerank: RerankApi, metrics: MetricsPage) -> Self {
-        Self { missing, rerank, metrics }
+    pub fn new(missing: Readiness, rerank: RerankApi, metrics: MetricsPage, caches: Caches) -> Self {
+        Self { missing, rerank, metrics, caches }
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Body> {
@@ -97,6 +100,10 @@ impl Service<Request<Body>> for Admin {
             let (rerank, metrics) = (self.rerank.clone(), self.metrics.clone());
             return Box::pin(async move { Ok(metrics::answer(&rerank, metrics, request.headers()).await) });
         }
+        if let Some(order) = Order::of(request.method(), request.uri().path()) {
+            let (rerank, caches) = (self.rerank.clone(), self.caches.clone());
+            return Box::pin(async move { Ok(order.answer(&rerank, caches, request.headers()).await) });
+        }
         let answer = self.answer(request.method(), request.uri().path());
         Box::pin(async move { Ok(answer) })
     }
@@ -106,13 +113,16 @@ impl Service<Request<Body>> for Admin {
 mod tests {
     use super::*;
     use crate::{
+        admission::Admission,
         body::{Collected, collect_capped},
         rerank::Digester,
     };
 
     async fn page(missing: Vec<String>, method: Method, path: &str) -> (u16, String) {
-        let rerank = RerankApi::new(Arc::default(), Digester::new(), 1000, None);
-        let mut admin = Admin::new(Arc::new(move || missing.clone()), rerank, MetricsPage::new(|| ()));
+        let limits = config::Limits { max_inspected_body: 1000, inspected_memory: 1000, max_concurrent_searches: 1 };
+        let memory = Admission::new(&limits).memory().clone();
+        let rerank = RerankApi::new(Arc::default(), Digester::new(), (1000, &memory), None);
+        let mut admin = Admin::new(Arc::new(move || missing.clone()), rerank, MetricsPage::new(|| ()), Caches::new(Vec::new()));
         let request = Request::builder().method(method).uri(path).body(crate::body::empty()).unwrap();
         let Ok(response) = admin.call(request).await;
         let status = response.status().as_u16();

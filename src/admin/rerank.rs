@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::task;
 
 use crate::{
-    body::{Body, Collected, collect_patiently},
+    admission::Memory,
+    body::{Body, Collected, collect_metered},
     inference,
     models::Registry,
     rerank::{Digester, Reason},
@@ -34,6 +35,7 @@ pub struct RerankApi {
     registry: Arc<Registry>,
     digester: Digester,
     cap: usize,
+    memory: Memory,
     /// Of the token; compared as digests, whose equality tells nothing of where two texts differ.
     token: Option<Digest128>,
 }
@@ -84,10 +86,11 @@ type Refusal = (StatusCode, String);
 // === impl RerankApi ===
 
 impl RerankApi {
-    /// Scores with the models of `registry` for callers who show `token`; bodies of up to `cap` bytes are read.
-    pub fn new(registry: Arc<Registry>, digester: Digester, cap: usize, token: Option<&str>) -> Self {
+    /// Scores with the models of `registry` for callers who show `token`; bodies of up to `cap` bytes are read, and no more
+    /// of them than `memory` has room for.
+    pub fn new(registry: Arc<Registry>, digester: Digester, (cap, memory): (usize, &Memory), token: Option<&str>) -> Self {
         let token = token.map(|token| digester.start().piece(token.as_bytes()).finish());
-        Self { registry, digester, cap, token }
+        Self { registry, digester, cap, memory: memory.clone(), token }
     }
 
     /// Answers one call.
@@ -113,15 +116,21 @@ impl RerankApi {
 
     async fn rank(&self, body: Body, deadline: Deadline) -> Result<Answer, Refusal> {
         let bad = |reason: String| (StatusCode::BAD_REQUEST, reason);
-        let body = match collect_patiently(body, self.cap, LONGEST).await {
-            Ok(Collected::Whole(body)) => body,
+        let mut room = self.memory.room();
+        let body = match collect_metered(body, self.cap, Some(LONGEST), |bytes| room.add(bytes)).await {
+            // What is made of it takes as much, until the call is answered.
+            Ok(Collected::Whole(body)) => room.until_dropped(body),
+            Ok(Collected::TooLarge(_)) if room.was_refused() => {
+                return Err((StatusCode::TOO_MANY_REQUESTS, "too much is looked into at present (inspected-memory)".to_owned()));
+            }
             Ok(Collected::TooLarge(_)) => {
                 return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {} bytes", self.cap)));
             }
             Ok(Collected::TooSlow(_)) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
             Err(_) => return Err(bad("the body broke off".to_owned())),
         };
-        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&body)).await;
+        let text = body.clone();
+        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&text)).await;
         let read = read.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed".to_owned()))?;
         let ask = read.map_err(|error| bad(format!("the body is no call of this API: {error}")))?;
         if ask.documents.len() > MOST_DOCUMENTS {

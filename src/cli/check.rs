@@ -19,12 +19,13 @@ use http::Method;
 use rerank_plugin::Silent;
 use tokio::{runtime, signal, task};
 
-use self::report::{Cluster, Model, Report};
+use self::report::{Cluster, Memory, Model, Report};
 use super::{WRONG, progress};
 use crate::{
     app,
     config::{self, Config, Environment},
     inference::Reranker,
+    machine::{self, Demand},
     models::{Surroundings, Vectors, load_now},
     upstream::own::{Answer, Bounds, Call, OwnCallError, OwnCalls},
 };
@@ -74,6 +75,7 @@ fn checked(file: &Path, config: Config, surroundings: Surroundings) -> anyhow::R
 async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> anyhow::Result<Report> {
     let calls = OwnCalls::new(&config.upstream)?;
     let mut report = Report::of_problems(file, Vec::new());
+    report.memory = machine::Memory::of_this_machine().map(|memory| Memory::new(&Demand::of(&config), &memory));
     report.cluster = Some(reach(&calls).await);
     // Said, and not used: a window is to be measured cold.
     report.vectors_file = config.cache.vectors_file.as_deref().map(report::VectorsFile::look);

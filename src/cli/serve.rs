@@ -7,12 +7,13 @@ use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::progress;
 use crate::{
     app::{self, App},
     config::{self, Config, Environment},
+    machine::{Demand, Memory},
     telemetry,
 };
 
@@ -29,6 +30,10 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config, environment: Environment) -> anyhow::Result<()> {
+    if let Some(Err(too_large)) = Memory::of_this_machine().map(|memory| Demand::of(&config).check(&memory)) {
+        // Nothing is taken before it is needed: it may never be.
+        warn!(%too_large, "the configuration may take more memory than there is");
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let nodes = config.upstream.nodes.len();

@@ -141,6 +141,10 @@ pub enum Credentials {
 pub struct Limits {
     /// The largest search or answer that is looked into, in decoded bytes.
     pub max_inspected_body: usize,
+    /// Bytes of all searches and answers together that are looked into at one time.
+    pub inspected_memory: usize,
+    /// Searches with a rule at one time.
+    pub max_concurrent_searches: usize,
 }
 
 /// `[cache]`
@@ -150,6 +154,8 @@ pub struct Cache {
     pub scores: u64,
     /// Who shares them.
     pub scores_scope: ScoresScope,
+    /// Bytes for whole answers, of rules that keep them.
+    pub answers: u64,
     /// Bytes for embeddings; 0 keeps none.
     pub vectors: u64,
     /// Where vectors are that were computed ahead.
@@ -245,6 +251,8 @@ pub struct Rule {
     pub score: ScorePolicy,
     /// Whether each hit's `fields` gains `_rerank`.
     pub annotate: bool,
+    /// How long a reranked answer is given to whoever asks the same in the same way; `None`: never.
+    pub answer_cache: Option<Duration>,
     /// Whether the answer carries `Rerank-Status` and `Server-Timing`.
     pub headers: bool,
 }

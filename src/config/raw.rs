@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
 use http::{Uri, uri::Scheme};
 use rerank_plugin::ControlTokens;
 
@@ -70,8 +71,8 @@ impl<'f> RawFile<'f> {
             admin_address,
             admin_token,
             upstream: file.section("upstream", &["response-timeout"], upstream),
-            limits: file.section("limits", &["inspected-memory", "max-concurrent-searches"], limits),
-            cache: file.section("cache", &["answers"], cache),
+            limits: file.section("limits", &[], limits),
+            cache: file.section("cache", &[], cache),
             models: models.or(Vec::new()),
             defaults: file.section("defaults", RawRule::LATER, RawRule::read_defaults),
             rules: rules.or(Vec::new()),
@@ -135,7 +136,21 @@ fn user_name(item: &Item<'_>) -> Result<String, Reported> {
 }
 
 fn limits(table: &mut Table<'_>) -> Limits {
-    Limits { max_inspected_body: table.read("max-inspected-body", size(KIB..=2 * GIB)).or(16 * MIB) as usize }
+    let body = table.read("max-inspected-body", size(KIB..=2 * GIB));
+    let memory = table.read("inspected-memory", size(KIB..=u64::MAX));
+    let (most, all) = (body.get().copied().unwrap_or(16 * MIB), memory.get().copied().unwrap_or(512 * MIB));
+    if most > all {
+        let wrong = if memory.is_given() { &memory } else { &body };
+        let [most, all] = [most, all].map(|bytes| ByteSize(bytes).display().iec());
+        wrong.refuse(format!(
+            "max-inspected-body ({most}) is more than inspected-memory ({all}), so that a body of that size never fits; lower it or raise inspected-memory"
+        ));
+    }
+    Limits {
+        max_inspected_body: most as usize,
+        inspected_memory: usize::try_from(all).unwrap_or(usize::MAX),
+        max_concurrent_searches: table.read("max-concurrent-searches", whole(1..=1_000_000)).or(1024) as usize,
+    }
 }
 
 fn cache(table: &mut Table<'_>) -> Cache {
@@ -146,6 +161,7 @@ fn cache(table: &mut Table<'_>) -> Cache {
     }
     Cache {
         scores: table.read("scores", size(0..=u64::MAX)).or(256 * MIB),
+        answers: table.read("answers", size(0..=u64::MAX)).or(64 * MIB),
         scores_scope: table.read("scores-scope", word(&SCORES_SCOPES)).or(ScoresScope::Shared),
         vectors,
         vectors_file: vectors_file.optional().map(PathBuf::from),

@@ -12,8 +12,11 @@ use http::HeaderName;
 use super::{
     ExtRerank, Field, Fusion, OnTimeout, QueryFrom, QueryText, ScorePolicy, Several, When,
     raw::timeout,
-    reader::{Given, Item, Reported, Table, whole, word},
+    reader::{Given, Item, Reported, Table, duration, whole, word},
 };
+
+/// The longest time that an answer is kept: later ones are of another day's index.
+const LONGEST_KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// A rule as written: what is missing may stand in `[defaults]`.
 pub(super) struct RawRule<'f> {
@@ -35,6 +38,7 @@ pub(super) struct RawRule<'f> {
     pub(super) trust: Given<'f, f64>,
     pub(super) score: Given<'f, ScorePolicy>,
     pub(super) annotate: Given<'f, bool>,
+    pub(super) answer_cache: Given<'f, Duration>,
     pub(super) headers: Given<'f, bool>,
 }
 
@@ -56,7 +60,7 @@ pub(super) struct Patterns {
 
 impl<'f> RawRule<'f> {
     /// Keys that are known but do not work yet.
-    pub(super) const LATER: &'static [&'static str] = &["images", "template", "sticky-preference", "answer-cache"];
+    pub(super) const LATER: &'static [&'static str] = &["images", "template", "sticky-preference"];
 
     pub(super) fn read_rule(table: &mut Table<'f>) -> Self {
         let index = table.read("index", patterns);
@@ -88,6 +92,7 @@ impl<'f> RawRule<'f> {
             trust: table.read("trust", Item::share),
             score: table.read("score", word(&[("replace", ScorePolicy::Replace), ("keep", ScorePolicy::Keep)])),
             annotate: table.read("annotate", Item::flag),
+            answer_cache: table.read("answer-cache", duration(Duration::ZERO..=LONGEST_KEPT)),
             headers: table.read("headers", Item::flag),
         }
     }

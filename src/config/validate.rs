@@ -30,6 +30,7 @@ pub fn parse(file: &Path, text: &str, kinds: &[Kind]) -> Result<Config, Problems
 /// Returns the configuration, which is to be used only if no problem was written down.
 fn validate(raw: RawFile<'_>) -> Config {
     check_addresses(&raw);
+    check_answers(&raw);
     let models: BTreeMap<_, _> = raw.models.into_iter().map(|model| (model.name.clone(), Arc::new(model))).collect();
     let rules = raw.rules.into_iter().enumerate();
     let rules = rules.filter_map(|(number, written)| rule(number, written, &raw.defaults, &models).ok());
@@ -60,7 +61,15 @@ fn check_addresses(raw: &RawFile<'_>) {
     }
 }
 
+fn check_answers(raw: &RawFile<'_>) {
+    let is_kept = |rule: &&RawRule<'_>| rule.answer_cache.get().is_some_and(|time| !time.is_zero());
+    for rule in raw.rules.iter().chain([&raw.defaults]).filter(|rule| raw.cache.answers == 0 && is_kept(rule)) {
+        rule.answer_cache.refuse("cache.answers is 0, so that no answer is kept; raise it or leave this out");
+    }
+}
+
 fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BTreeMap<Arc<str>, Arc<Model>>) -> Result<Rule, Reported> {
+    let (timeout, total_timeout) = budgets(&written, defaults);
     let index = written.index.required("write the indices that the rule is for, such as [\"products*\"]");
     let model = written.model.or_given(&defaults.model);
     if let Some(name) = model.get()
@@ -96,14 +105,30 @@ fn rule(number: usize, written: RawRule<'_>, defaults: &RawRule<'_>, models: &BT
         window: window.most as usize,
         least_window: window.least.map(|least| least as usize),
         on_timeout: written.on_timeout.or_given(&defaults.on_timeout).or(OnTimeout::EngineOrder),
-        timeout: written.timeout.or_given(&defaults.timeout).or(Duration::from_millis(300)),
-        total_timeout: written.total_timeout.or_given(&defaults.total_timeout).or(Duration::from_secs(5)),
+        timeout,
+        total_timeout,
         fusion: written.fusion.or_given(&defaults.fusion).optional(),
         trust: written.trust.or_given(&defaults.trust).optional(),
         score: written.score.or_given(&defaults.score).or(ScorePolicy::Replace),
         annotate: written.annotate.or_given(&defaults.annotate).or(false),
+        answer_cache: written.answer_cache.or_given(&defaults.answer_cache).optional().filter(|time| !time.is_zero()),
         headers: written.headers.or_given(&defaults.headers).or(true),
     })
+}
+
+/// Returns `timeout` and `total-timeout`.
+fn budgets(written: &RawRule<'_>, defaults: &RawRule<'_>) -> (Duration, Duration) {
+    let timeout = written.timeout.clone().or_given(&defaults.timeout);
+    let total = written.total_timeout.clone().or_given(&defaults.total_timeout);
+    if let (Some(part), Some(whole)) = (timeout.get(), total.get())
+        && part > whole
+    {
+        let [shown_part, shown_whole] = [part, whole].map(|time| humantime::format_duration(*time));
+        total.refuse(format!(
+            "the engine and reranking together ({shown_whole}) get less than reranking alone (timeout, {shown_part}), which never gets that much; write a total-timeout of {shown_part} and what the engine takes"
+        ));
+    }
+    (timeout.or(Duration::from_millis(300)), total.or(Duration::from_secs(5)))
 }
 
 fn unknown_model(models: &BTreeMap<Arc<str>, Arc<Model>>) -> String {

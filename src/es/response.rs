@@ -15,6 +15,8 @@ pub struct SearchResponse<'a> {
     pub hits: Vec<Hit<'a>>,
     /// `_shards.failed`
     pub failed_shards: u64,
+    /// Whether it is all that there is to say: it did not time out, and is of one cluster, which has no failed shards.
+    pub is_settled: bool,
     /// `hits.max_score`, when it is a number.
     pub max_score: Option<f64>,
     text: &'a str,
@@ -54,12 +56,17 @@ impl<'a> SearchResponse<'a> {
     /// Not UTF-8 or JSON, cut off, no array of objects at `hits.hits`, or a key twice on a level that is read.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, NotASearchResponse> {
         let text = str::from_utf8(bytes)?;
-        let (mut found, mut failed_shards) = (Found::default(), 0);
+        let (mut found, mut failed_shards, mut is_settled) = (Found::default(), 0, true);
         let mut cursor = Cursor::new(text);
         cursor.object(|entry, key| {
             match key {
                 "hits" => found = Found::read(entry)?,
                 "_shards" => failed_shards = failed(entry)?,
+                "timed_out" => is_settled &= entry.value()?.get() == "false",
+                "_clusters" => {
+                    entry.value()?;
+                    is_settled = false;
+                }
                 _ => drop(entry.value()?),
             }
             Ok(())
@@ -67,7 +74,7 @@ impl<'a> SearchResponse<'a> {
         cursor.end()?;
         let Found { hits, array, max_score, max_score_span } = found;
         let array = array.ok_or(NotASearchResponse::NoHits)?;
-        Ok(Self { hits, failed_shards, max_score, text, array, max_score_span })
+        Ok(Self { hits, failed_shards, is_settled: is_settled && failed_shards == 0, max_score, text, array, max_score_span })
     }
 
     /// The whole answer.

@@ -1,23 +1,32 @@
-//! Runs models: preparing on the blocking pool, scoring on a thread per device behind a bounded queue, answers in time.
+//! Runs models: every search's documents are scored in time or not at all, no pair is scored twice, and what is late is kept for the
+//! next search. Preparing happens where it is cheapest, scoring on a thread per device; which pairs are scored when is decided in
+//! [`schedule`] alone.
 //!
 //! Knows neither HTTP nor Elasticsearch.
 
+mod breaker;
+mod local;
+mod measures;
 mod queue;
+mod remote;
+mod schedule;
 mod score_cache;
 mod unit;
 mod worker;
 
-use std::sync::Arc;
-
-use rerank_plugin::{
-    Card, Deadline, Digest128, Document, Fault, Loaded, Prepared, PreparedQuery, Preparer, Query, RemoteScorer, Score, Stop,
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task, time};
-use tracing::warn;
+
+use rerank_plugin::{Card, Deadline, Device, Digest128, Document, Fault, Loaded, Query, Score};
+use tracing::{info, warn};
 
 use self::{
-    queue::{Job, Queue},
-    worker::Batch,
+    breaker::{Breaker, Leave, State, Verdict},
+    local::Local,
+    measures::Measures,
+    remote::Remote,
 };
 pub use self::{
     score_cache::{PairKey, QueryKey, ScoreCache},
@@ -30,24 +39,33 @@ use crate::rerank::Reason;
 pub struct Settings {
     /// Its name in the configuration.
     pub name: Arc<str>,
+    /// Where it computes.
+    pub device: Device,
     /// Token budget of one forward pass.
     pub batch_tokens: u32,
     /// Documents that may wait.
     pub max_queue: usize,
     /// Whether its unit is worth measuring: some rule fuses adaptively with it.
     pub measure_unit: bool,
+    /// Where scores are kept.
+    pub scores: ScoreCache,
+    /// Told when the model cannot be made ready again after a panic; hung up when it is not needed any more.
+    pub broken: mpsc::Sender<()>,
 }
 
 /// A model that is ready to score.
 pub struct Reranker {
     name: Arc<str>,
     unit: Option<f64>,
+    scores: ScoreCache,
+    breaker: Mutex<Breaker>,
+    measures: Arc<Measures>,
     engine: Engine,
 }
 
 enum Engine {
-    Local { preparer: Arc<dyn Preparer>, queue: Arc<Queue> },
-    Remote(Arc<dyn RemoteScorer>),
+    Local(Local),
+    Remote(Remote),
 }
 
 /// What one search wants to have scored.
@@ -82,13 +100,34 @@ pub struct Scores {
     pub late: Option<Reason>,
 }
 
-/// Asks the scorer to stop when it is dropped: the search was answered, or its client is gone.
-struct StopOnDrop(Stop);
-
-struct PreparedSearch {
-    query: PreparedQuery,
-    documents: Vec<Result<Prepared, Fault>>,
+/// A search that is looked up in the cache.
+struct Found {
+    name: QueryKey,
+    scores: Vec<Option<Score>>,
+    /// Of them, how many were there; later also documents of which nothing was left to compute.
+    cached: usize,
 }
+
+/// What asking the model came to.
+struct Answer {
+    /// How many of the first documents were asked for.
+    asked: usize,
+    /// By place; nothing for a document that the model cannot score.
+    results: Vec<(usize, Option<Score>)>,
+    /// Documents of which nothing was left to compute.
+    cached: usize,
+    /// Whether some are missing because the time was over.
+    is_late: bool,
+}
+
+/// The leave to ask the model; says that nothing is known when it is dropped without a verdict.
+struct Asking<'a> {
+    reranker: &'a Reranker,
+    leave: Option<Leave>,
+}
+
+/// The least that can be ordered.
+const LEAST: usize = 2;
 
 // === impl Ask ===
 
@@ -111,24 +150,23 @@ impl Reranker {
     /// The system has no thread to give.
     pub fn start(loaded: Loaded, settings: &Settings, pairs: &Pairs) -> std::io::Result<Self> {
         let name = Arc::clone(&settings.name);
-        match loaded {
-            Loaded::Remote(remote) => Ok(Self { name, unit: None, engine: Engine::Remote(remote) }),
+        let measures = Arc::new(Measures::new(&name, settings.batch_tokens));
+        let (unit, engine) = match loaded {
+            Loaded::Remote(scorer) => {
+                let remote = Remote::new(Arc::clone(&name), scorer, settings.scores.clone(), Arc::clone(&measures));
+                (None, Engine::Remote(remote))
+            }
             Loaded::Local { preparer, mut workers } => {
                 let first = workers.first_mut().filter(|_| settings.measure_unit);
                 let unit = first.and_then(|scorer| unit::measure(preparer.as_ref(), scorer.as_mut(), pairs));
                 if settings.measure_unit && unit.is_none() {
                     warn!(model = %name, "the model does not tell matched pairs from unmatched ones: adaptive fusion keeps the engine's order");
                 }
-                let queue = Arc::new(Queue::new(settings.max_queue));
-                let run = worker::Settings {
-                    model: Arc::clone(&name),
-                    batch_tokens: settings.batch_tokens,
-                    keeps_vectors: preparer.card().keeps_vectors,
-                };
-                workers.into_iter().try_for_each(|scorer| worker::start(scorer, Arc::clone(&queue), run.clone()))?;
-                Ok(Self { name, unit, engine: Engine::Local { preparer, queue } })
+                (unit, Engine::Local(Local::start((preparer, workers), settings, &measures)?))
             }
-        }
+        };
+        measures.breaker(State::Closed);
+        Ok(Self { name, unit, scores: settings.scores.clone(), breaker: Mutex::new(Breaker::new()), measures, engine })
     }
 
     /// Its name in the configuration.
@@ -139,7 +177,7 @@ impl Reranker {
     /// What the model is.
     pub fn card(&self) -> &Card {
         match &self.engine {
-            Engine::Local { preparer, .. } => preparer.card(),
+            Engine::Local(local) => local.card(),
             Engine::Remote(remote) => remote.card(),
         }
     }
@@ -149,127 +187,193 @@ impl Reranker {
         self.unit
     }
 
-    /// Scores documents, best first-stage hit first; answers at the deadline at the latest.
+    /// Whether it scores: one that could not be made ready again after a panic has only what is cached.
+    pub fn is_open(&self) -> bool {
+        match &self.engine {
+            Engine::Local(local) => local.is_open(),
+            Engine::Remote(_) => true,
+        }
+    }
+
+    /// Returns how many pairs wait, and how many tokens they have.
+    pub fn waiting(&self) -> (usize, u64) {
+        match &self.engine {
+            Engine::Local(local) => local.waiting(),
+            Engine::Remote(_) => (0, 0),
+        }
+    }
+
+    /// Scores documents, best first-stage hit first; answers at the deadline at the latest. What is in the cache is not scored again,
+    /// and a search that needs nothing else touches no lock and no other thread.
     ///
     /// # Errors
     /// The [`Reason`] why the search keeps the engine's order. What was begun still fills the caches.
     pub async fn score(&self, ask: Ask) -> Result<Scores, Reason> {
-        let Ask { query, documents, deadline, .. } = ask;
-        if deadline.left().is_zero() {
+        if ask.deadline.left().is_zero() {
             return Err(Reason::Timeout);
         }
-        let answer = async {
-            match &self.engine {
-                Engine::Local { preparer, queue } => self.score_here(preparer, queue, query, documents).await,
-                Engine::Remote(remote) => self.score_there(Arc::clone(remote), query, documents, deadline).await,
-            }
+        let name = self.scores.key(&self.card().fingerprint, ask.scope, ask.query.digest);
+        let scores = self.scores.get_all(name, ask.documents.iter().map(|document| document.digest));
+        let cached = scores.iter().flatten().count();
+        let found = Found { name, scores, cached };
+        if cached == ask.documents.len() {
+            return Ok(Scores { asked: cached, by_document: found.scores, cached, late: None });
+        }
+        let mut asking = match self.ask_leave() {
+            Some(asking) => asking,
+            None => return self.fall_back(&ask, found, Reason::BreakerOpen),
         };
-        time::timeout_at(deadline.0.into(), answer).await.unwrap_or(Err(Reason::Timeout))
-    }
-
-    async fn score_here(
-        &self,
-        preparer: &Arc<dyn Preparer>,
-        queue: &Queue,
-        query: Query,
-        documents: Vec<Document>,
-    ) -> Result<Scores, Reason> {
-        let stop = StopOnDrop(Stop::default());
-        let PreparedSearch { query, documents } = self.prepare(Arc::clone(preparer), query, documents, stop.0.clone()).await?;
-        let mut by_document = vec![None; documents.len()];
-        let mut prepared: Vec<(usize, Prepared)> = Vec::new();
-        for (number, document) in documents.into_iter().enumerate() {
-            match document {
-                Ok(document) => prepared.push((number, document)),
-                Err(fault) => by_document[number] = self.accept(Err(fault))?,
-            }
-        }
-        let mut missing = prepared.len();
-        if missing == 0 {
-            return Ok(Scores { asked: by_document.len(), by_document, cached: 0, late: None });
-        }
-        let cached = prepared.iter().filter(|(_, document)| document.cost() == 0).count();
-        let (results, mut batches) = mpsc::unbounded_channel::<Batch>();
-        queue.push(Job { query, documents: prepared, stop: stop.0.clone(), results })?;
-        while missing > 0 {
-            // The worker lets go of a search early only when nobody waits, or when its thread has died.
-            let batch = batches.recv().await.ok_or(Reason::ModelError)?;
-            missing = missing.saturating_sub(batch.len());
-            for (number, result) in batch {
-                by_document[number] = self.accept(result)?;
-            }
-        }
-        Ok(Scores { asked: by_document.len(), by_document, cached, late: None })
-    }
-
-    async fn prepare(
-        &self,
-        preparer: Arc<dyn Preparer>,
-        query: Query,
-        documents: Vec<Document>,
-        stop: Stop,
-    ) -> Result<PreparedSearch, Reason> {
-        let prepare = move || {
-            let query = preparer.query(&query)?;
-            let prepare = |document| if stop.asked() { Err(Fault::Stopped) } else { preparer.document(&query, document) };
-            let documents = documents.iter().map(prepare).collect();
-            Ok(PreparedSearch { query, documents })
+        let answer = match &self.engine {
+            Engine::Local(local) => local.score(&ask, &found).await,
+            Engine::Remote(remote) => remote.score(&ask, &found).await,
         };
-        let prepared = task::spawn_blocking(prepare).await;
-        prepared.unwrap_or_else(|_| Err(Fault::Model("the model panicked while tokenising".into()))).map_err(|fault| match fault {
-            // Nothing that a client can type is the model's fault.
-            Fault::Input(_) => Reason::NoQueryText,
-            fault => self.accept(Err(fault)).err().unwrap_or(Reason::ModelError),
-        })
-    }
-
-    async fn score_there(
-        &self,
-        remote: Arc<dyn RemoteScorer>,
-        query: Query,
-        documents: Vec<Document>,
-        deadline: Deadline,
-    ) -> Result<Scores, Reason> {
-        let count = documents.len();
-        // On a task of its own, so that a panic stays there; the set gives the task up when it is dropped.
-        let mut call = task::JoinSet::new();
-        call.spawn(async move { remote.score(&query, &documents, deadline).await });
-        let results = call.join_next().await.and_then(Result::ok).filter(|results| results.len() == count).ok_or_else(|| {
-            warn!(model = %self.name, "the remote model panicked, or the number of its scores is not the number of documents");
-            Reason::ModelError
-        })?;
-        let by_document = results.into_iter().map(|result| self.accept(result)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Scores { asked: by_document.len(), by_document, cached: 0, late: None })
-    }
-
-    /// Returns the score, nothing for a document that cannot be scored, or the reason why the whole search has none.
-    fn accept(&self, result: Result<Score, Fault>) -> Result<Option<Score>, Reason> {
-        match result {
-            Ok(score) => Ok(Some(score)),
-            Err(Fault::Input(_)) => Ok(None),
-            Err(Fault::Stopped) => Err(Reason::Timeout),
-            Err(Fault::Busy(_)) => Err(Reason::QueueFull),
-            Err(fault) => {
-                warn!(model = %self.name, %fault, "the model failed");
-                Err(Reason::ModelError)
+        asking.tell(self.verdict(&answer));
+        match answer {
+            Ok(answer) => found.join(answer, &ask),
+            Err(reason @ (Reason::Overloaded | Reason::QueueFull | Reason::ModelUnavailable)) => {
+                self.measures.shed(reason);
+                self.fall_back(&ask, found, reason)
             }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// Makes do with what is in the cache.
+    fn fall_back(&self, ask: &Ask, found: Found, reason: Reason) -> Result<Scores, Reason> {
+        let least = ask.least.max(LEAST);
+        let Found { mut scores, cached, .. } = found;
+        if ask.partial && cached >= least {
+            return Ok(Scores { asked: scores.len(), by_document: scores, cached, late: Some(reason) });
+        }
+        let first = scores.iter().take_while(|score| score.is_some()).count();
+        if first < least {
+            return Err(reason);
+        }
+        scores.truncate(first);
+        Ok(Scores { asked: first, by_document: scores, cached: first, late: None })
+    }
+
+    fn verdict(&self, answer: &Result<Answer, Reason>) -> Verdict {
+        match answer {
+            Ok(answer) if !answer.is_late => Verdict::Good,
+            Err(Reason::ModelError) => Verdict::Bad,
+            // A remote model has no lines of ours before it: what is late is its own.
+            Err(Reason::Timeout) if matches!(self.engine, Engine::Remote(_)) => Verdict::Bad,
+            Ok(_) | Err(_) => Verdict::Unknown,
+        }
+    }
+
+    /// Returns the leave to ask the model, unless it is left alone.
+    fn ask_leave(&self) -> Option<Asking<'_>> {
+        let mut breaker = self.breaker();
+        let before = breaker.state();
+        let leave = breaker.ask(Instant::now());
+        if leave.is_some() && self.hangs() {
+            warn!(model = %self.name, "the model hangs: one pass takes more than ten times as long as it should");
+            breaker.trip(Instant::now());
+            self.told(before, breaker.state());
+            return None;
+        }
+        self.told(before, breaker.state());
+        drop(breaker);
+        leave.map(|leave| Asking { reranker: self, leave: Some(leave) })
+    }
+
+    fn hangs(&self) -> bool {
+        match &self.engine {
+            Engine::Local(local) => local.is_hung(),
+            Engine::Remote(_) => false,
+        }
+    }
+
+    fn told(&self, before: State, after: State) {
+        if before == after {
+            return;
+        }
+        self.measures.breaker(after);
+        match after {
+            State::Open { pause, .. } => {
+                warn!(model = %self.name, pause_s = pause.as_secs(), "the model fails too often: searches keep the engine's order for a while (breaker-open)");
+            }
+            State::Closed => info!(model = %self.name, "the model works again"),
+            State::HalfOpen { .. } => {}
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Asking ===
+
+impl Asking<'_> {
+    fn tell(&mut self, verdict: Verdict) {
+        if let Some(leave) = self.leave.take() {
+            let mut breaker = self.reranker.breaker();
+            let before = breaker.state();
+            breaker.tell(leave, verdict, Instant::now());
+            self.reranker.told(before, breaker.state());
         }
     }
 }
 
-impl Drop for Reranker {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        if let Engine::Local { queue, .. } = &self.engine {
-            queue.close();
-        }
+        self.tell(Verdict::Unknown);
     }
 }
 
-// === impl StopOnDrop ===
+// === impl Found ===
 
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.ask();
+impl Found {
+    /// Returns the documents that are to be scored, with their places.
+    fn missing(&self) -> impl Iterator<Item = usize> {
+        self.scores.iter().enumerate().filter(|(_, score)| score.is_none()).map(|(place, _)| place)
+    }
+
+    /// Adds what the model said.
+    fn join(self, answer: Answer, ask: &Ask) -> Result<Scores, Reason> {
+        let Answer { asked, results, cached, is_late } = answer;
+        let mut by_document = self.scores;
+        by_document.truncate(asked);
+        let cached = cached + by_document.iter().flatten().count();
+        for (place, score) in results {
+            if let Some(own) = by_document.get_mut(place) {
+                *own = score;
+            }
+        }
+        let scored = by_document.iter().flatten().count();
+        if is_late && (!ask.partial || scored < ask.least.max(LEAST).min(asked)) {
+            return Err(Reason::Timeout);
+        }
+        Ok(Scores { by_document, asked, cached, late: is_late.then_some(Reason::Timeout) })
+    }
+}
+
+/// Returns the score, nothing for a document that cannot be scored, or the reason why the whole search has none.
+fn accept(result: Result<Score, Fault>) -> Result<Option<Score>, Reason> {
+    match result {
+        Ok(score) => Ok(Some(score)),
+        Err(Fault::Input(_)) => Ok(None),
+        Err(fault) => Err(reason_of(&fault)),
+    }
+}
+
+/// Returns what a fault of a whole search is called.
+fn reason_of(fault: &Fault) -> Reason {
+    match fault {
+        Fault::Stopped => Reason::Timeout,
+        Fault::Busy(_) => Reason::QueueFull,
+        _ => Reason::ModelError,
+    }
+}
+
+/// Returns how long a pass should take: the price of a search that gives up, and of one that comes next.
+fn pass_time(device: Device) -> Duration {
+    match device {
+        Device::Cpu => Duration::from_millis(25),
+        Device::Cuda(_) => Duration::from_millis(10),
     }
 }
 

@@ -1,107 +1,129 @@
-//! A model's two waiting lines: searches first, and what is scored ahead of the next search when nobody waits.
+//! A model's schedule behind a lock: searches are woken when they may leave, workers when there is something to do.
 
 use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use rerank_plugin::{Prepared, PreparedQuery, Stop};
-use tokio::sync::mpsc;
+use rerank_plugin::{Digest128, Fault, Prepared, PreparedQuery};
+use tokio::sync::oneshot;
 
-use crate::{inference::worker::Batch, rerank::Reason};
+use super::{
+    QueryKey, ScoreCache,
+    schedule::{Ended, Entry, LateSearch, Left, Schedule, SearchId, Settings, Supply, Tally, Task, TaskWork},
+};
+use crate::rerank::Reason;
 
-/// One search's documents, best first-stage hit first.
-pub struct Job {
-    /// The query.
-    pub query: PreparedQuery,
-    /// The documents that could be prepared, each with its number in the search.
-    pub documents: Vec<(usize, Prepared)>,
-    /// Asked when nobody waits any more.
-    pub stop: Stop,
-    /// Where results go, micro-batch by micro-batch.
-    pub results: mpsc::UnboundedSender<Batch>,
-}
-
-/// What a worker does next.
-pub enum Work {
-    /// Score a search's documents.
-    Search(Job),
-    /// Compute vectors that somebody will ask for.
-    Fill(Vec<Prepared>),
-}
-
-/// The bounded lines of one model. Bounds count documents.
+/// The waiting lines of one model.
 pub struct Queue {
     lines: Mutex<Lines>,
     more: Condvar,
-    most: usize,
+    scores: ScoreCache,
 }
 
-#[derive(Default)]
 struct Lines {
-    searches: VecDeque<Job>,
-    waiting: usize,
-    fill: VecDeque<Prepared>,
+    schedule: Schedule,
+    sleeping: HashMap<SearchId, oneshot::Sender<()>>,
     closed: bool,
+}
+
+/// A search's place in the lines; it leaves them when this is dropped.
+pub struct Ticket {
+    queue: Arc<Queue>,
+    id: SearchId,
+    /// How many of its first documents are to be scored.
+    pub asked: usize,
+    done: oneshot::Receiver<()>,
 }
 
 // === impl Queue ===
 
 impl Queue {
-    /// Returns a queue in which at most `most` documents wait, and as many to be filled.
-    pub fn new(most: usize) -> Self {
-        Self { lines: Mutex::default(), more: Condvar::new(), most }
+    /// Returns empty lines.
+    pub fn new(settings: Settings, scores: ScoreCache) -> Self {
+        let lines = Lines { schedule: Schedule::new(settings), sleeping: HashMap::new(), closed: false };
+        Self { lines: Mutex::new(lines), more: Condvar::new(), scores }
     }
 
-    /// Puts a search at the end of the line.
+    /// Takes a search in, before its documents are prepared.
     ///
     /// # Errors
-    /// [`Reason::QueueFull`] when its documents do not fit; [`Reason::ModelUnavailable`] when the model is gone.
-    pub fn push(&self, job: Job) -> Result<(), Reason> {
+    /// Why it is shed: see [`Schedule::enter`].
+    pub fn enter(self: &Arc<Self>, entry: &Entry<'_>) -> Result<Ticket, Reason> {
         let mut lines = self.lines();
-        if lines.closed {
-            return Err(Reason::ModelUnavailable);
-        }
-        if lines.waiting + job.documents.len() > self.most {
-            return Err(Reason::QueueFull);
-        }
-        lines.waiting += job.documents.len();
-        lines.searches.push_back(job);
-        self.more.notify_one();
-        Ok(())
+        let (id, asked) = lines.schedule.enter(entry, Instant::now())?;
+        let (wake, done) = oneshot::channel();
+        lines.sleeping.insert(id, wake);
+        Ok(Ticket { queue: Arc::clone(self), id, asked, done })
     }
 
-    /// Keeps documents for a time when nobody waits; the oldest give way.
-    pub fn fill(&self, documents: impl IntoIterator<Item = Prepared>) {
-        let mut lines = self.lines();
-        lines.fill.extend(documents.into_iter().filter(|document| document.cost() > 0));
-        let over = lines.fill.len().saturating_sub(self.most);
-        lines.fill.drain(..over);
+    /// Keeps a search that was shed for when there is nothing else to do.
+    pub fn shed(&self, search: LateSearch) {
+        self.lines().schedule.shed(search);
         self.more.notify_one();
     }
 
-    /// Waits for work; `None` when the queue is closed. `tokens`: how much to take of what is filled, at least one.
-    pub fn next(&self, tokens: u32) -> Option<Work> {
+    /// Keeps pairs that nobody waits for for when there is nothing else to do.
+    pub fn keep_late(&self, name: QueryKey, query: &PreparedQuery, pairs: Vec<(usize, Digest128, Prepared)>) {
+        self.lines().schedule.keep_late(name, query, pairs);
+    }
+
+    /// Waits until there is something for a worker to do; `None` when the model is not needed any more.
+    pub fn next(&self, worker: usize) -> Option<Task> {
         let mut lines = self.lines();
         loop {
             if lines.closed {
                 return None;
             }
-            if let Some(job) = lines.searches.pop_front() {
-                lines.waiting -= job.documents.len();
-                return Some(Work::Search(job));
-            }
-            if let Some(first) = lines.fill.pop_front() {
-                return Some(Work::Fill(lines.take_fill(first, tokens)));
+            let task = lines.schedule.take(worker, Instant::now());
+            lines.wake();
+            if !matches!(task.work, TaskWork::Nothing) || !task.ended.is_empty() {
+                return Some(task);
             }
             lines = self.more.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Lets the workers end; searches that wait are given up.
-    pub fn close(&self) {
-        *self.lines() = Lines { closed: true, ..Lines::default() };
+    /// Hands in what became of a worker's pass; it is counted before anybody hears of it.
+    pub fn finish(&self, worker: usize, ended: Ended, took: Duration, count: impl FnOnce(Tally)) {
+        let mut lines = self.lines();
+        count(lines.schedule.finish(worker, ended, took, Instant::now()));
+        lines.wake();
+    }
+
+    /// A worker has ended, and with it the model: all searches go.
+    pub fn lose(&self, worker: usize) {
+        let mut lines = self.lines();
+        lines.schedule.lose(worker, &Fault::Model("the model could not be made ready again".into()));
+        lines.schedule.refuse(Reason::ModelUnavailable);
+        lines.wake();
+        lines.closed = true;
         self.more.notify_all();
+    }
+
+    /// Lets the workers end; searches that wait go.
+    pub fn close(&self) {
+        let mut lines = self.lines();
+        lines.schedule.refuse(Reason::ModelUnavailable);
+        lines.wake();
+        lines.closed = true;
+        self.more.notify_all();
+    }
+
+    /// Whether the model takes searches.
+    pub fn is_open(&self) -> bool {
+        !self.lines().closed
+    }
+
+    /// See [`Schedule::is_hung`].
+    pub fn is_hung(&self) -> bool {
+        self.lines().schedule.is_hung(Instant::now())
+    }
+
+    /// Returns how many pairs wait, and how many tokens they have.
+    pub fn waiting(&self) -> (usize, u64) {
+        self.lines().schedule.waiting()
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -112,13 +134,50 @@ impl Queue {
 // === impl Lines ===
 
 impl Lines {
-    fn take_fill(&mut self, first: Prepared, tokens: u32) -> Vec<Prepared> {
-        let mut left = tokens.saturating_sub(first.cost());
-        let mut taken = vec![first];
-        while let Some(next) = self.fill.pop_front_if(|next| next.cost() <= left) {
-            left -= next.cost();
-            taken.push(next);
+    fn wake(&mut self) {
+        for id in self.schedule.take_done() {
+            if let Some(wake) = self.sleeping.remove(&id) {
+                // Nobody hears it: the search has gone.
+                let _ = wake.send(());
+            }
         }
-        taken
+    }
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    /// Hands in the search's pairs, and returns how many of its first documents will be scored.
+    ///
+    /// # Errors
+    /// Why it is shed after all.
+    pub fn supply(&mut self, supply: Supply) -> Result<usize, Reason> {
+        let mut lines = self.queue.lines();
+        // Under the lock: what was computed since the search looked is in the cache before it is out of the lines.
+        let asked = lines.schedule.supply(self.id, supply, |pair| self.queue.scores.get(pair), Instant::now());
+        lines.wake();
+        drop(lines);
+        self.queue.more.notify_all();
+        self.asked = asked?;
+        Ok(self.asked)
+    }
+
+    /// Waits until all is scored that is to be.
+    pub async fn done(&mut self) {
+        // Lines that are gone have no scores either.
+        let _ = (&mut self.done).await;
+    }
+
+    /// Leaves with what is scored.
+    pub fn leave(self) -> Left {
+        self.queue.lines().schedule.leave(self.id, Instant::now())
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut lines = self.queue.lines();
+        lines.schedule.leave(self.id, Instant::now());
+        lines.sleeping.remove(&self.id);
     }
 }

@@ -10,10 +10,15 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use metrics::{Counter, counter};
 use moka::sync::Cache;
 use rerank_plugin::{Digest128, Fingerprint, Score};
 
-use crate::rerank::Digester;
+use crate::{
+    cached::{Cached, Size},
+    rerank::Digester,
+    telemetry::names,
+};
 
 /// What the entry of a query takes in memory besides its scores, measured: the cache's node, its place in the order, the locks.
 const QUERY_BYTES: usize = 400;
@@ -27,6 +32,14 @@ const MOST_SCORES: usize = 1 << 14;
 pub struct ScoreCache {
     kept: Option<Cache<QueryKey, Arc<OfQuery>, BuildHasherDefault<Hashed>>>,
     digester: Digester,
+    looks: Looks,
+}
+
+/// What became of the looks of searches.
+#[derive(Clone, Debug)]
+struct Looks {
+    found: Counter,
+    missed: Counter,
 }
 
 /// The name of one query and the model that it is asked of: a keyed hash, for texts are attacker-supplied.
@@ -62,7 +75,8 @@ impl ScoreCache {
             let weigh = |_: &QueryKey, query: &Arc<OfQuery>| u32::try_from(query.weight()).unwrap_or(u32::MAX);
             Cache::builder().max_capacity(bytes).weigher(weigh).build_with_hasher(BuildHasherDefault::default())
         });
-        Self { kept, digester }
+        let count = |name| counter!(name, names::CACHE => names::CACHE_SCORES);
+        Self { kept, digester, looks: Looks { found: count(names::CACHE_HITS), missed: count(names::CACHE_MISSES) } }
     }
 
     /// Whether anything is ever kept.
@@ -84,9 +98,18 @@ impl ScoreCache {
 
     /// Returns the scores of a query's documents, in their order: one look for all of them.
     pub fn get_all(&self, query: QueryKey, documents: impl ExactSizeIterator<Item = Digest128>) -> Vec<Option<Score>> {
-        let Some(known) = self.kept.as_ref().and_then(|kept| kept.get(&query)) else { return vec![None; documents.len()] };
-        let known = known.read();
-        documents.map(|document| known.get(&name(document)).copied()).collect()
+        let Some(kept) = &self.kept else { return vec![None; documents.len()] };
+        let scores: Vec<Option<Score>> = match kept.get(&query) {
+            Some(known) => {
+                let known = known.read();
+                documents.map(|document| known.get(&name(document)).copied()).collect()
+            }
+            None => vec![None; documents.len()],
+        };
+        let found = scores.iter().flatten().count();
+        self.looks.found.increment(found as u64);
+        self.looks.missed.increment((scores.len() - found) as u64);
+        scores
     }
 
     /// Keeps the score of one pair.
@@ -108,29 +131,18 @@ impl ScoreCache {
             kept.insert(query, known);
         }
     }
+}
 
-    /// Forgets everything.
-    pub fn clear(&self) {
+impl Cached for ScoreCache {
+    fn size(&self) -> Size {
+        let Some(kept) = &self.kept else { return Size { entries: 0, bytes: 0 } };
+        kept.run_pending_tasks();
+        Size { entries: kept.iter().map(|(_, query)| query.read().len() as u64).sum(), bytes: kept.weighted_size() }
+    }
+
+    fn clear(&self) {
         if let Some(kept) = &self.kept {
             kept.invalidate_all();
-            kept.run_pending_tasks();
-        }
-    }
-
-    /// Counts the scores that are kept. Not for searches: it looks at every query.
-    pub fn entries(&self) -> u64 {
-        self.kept.iter().flatten().map(|(_, query)| query.read().len() as u64).sum()
-    }
-
-    /// Returns what they weigh together, as far as is known at once.
-    pub fn bytes(&self) -> u64 {
-        self.kept.as_ref().map_or(0, Cache::weighted_size)
-    }
-
-    /// Does what the cache has put off, so that [`ScoreCache::bytes`] is exact. Not for searches.
-    pub fn settle(&self) {
-        if let Some(kept) = &self.kept {
-            kept.run_pending_tasks();
         }
     }
 }
@@ -206,7 +218,10 @@ mod tests {
     use rerank_plugin::{Digest128, Fingerprint, Scale, Score};
 
     use super::{MOST_SCORES, PairKey, QueryKey, ScoreCache};
-    use crate::rerank::Digester;
+    use crate::{
+        cached::{Cached, Size},
+        rerank::Digester,
+    };
 
     fn score(order: f32) -> Score {
         Score::new(order, Scale::Logit).unwrap()
@@ -221,7 +236,7 @@ mod tests {
     }
 
     fn documents(count: u128) -> impl ExactSizeIterator<Item = Digest128> {
-        (0..count as usize).map(|number| Digest128((number as u128) << 64 | number as u128 + 1))
+        (0..count as usize).map(|number| Digest128(((number as u128) << 64) | (number as u128 + 1)))
     }
 
     #[test]
@@ -255,10 +270,9 @@ mod tests {
         cache.put(asked.pair(Digest128(9)), score(0.25));
         assert_eq!(cache.get_all(asked, documents(4)), [None, Some(score(0.5)), Some(score(0.5)), None]);
         assert_eq!(cache.get_all(other, documents(2)), [None, None]);
-        assert_eq!((cache.get(asked.pair(Digest128(9))), cache.entries()), (Some(score(0.25)), 3));
+        assert_eq!(cache.get(asked.pair(Digest128(9))), Some(score(0.25)));
         cache.put_all(other, std::iter::empty());
-        cache.settle();
-        assert_eq!(cache.bytes(), 500, "one query, a table of four places");
+        assert_eq!(cache.size(), Size { entries: 3, bytes: 500 }, "one query, a table of four places");
     }
 
     #[test]
@@ -266,12 +280,11 @@ mod tests {
         let cache = cache(1 << 20);
         let key = query(&cache, 1);
         cache.put_all(key, documents(200).map(|document| (document, score(0.5))));
-        cache.settle();
-        assert!(cache.is_on() && cache.bytes() > 200 * 24);
+        assert!(cache.is_on() && cache.size().bytes > 200 * 24);
         cache.clear();
-        assert_eq!((cache.get_all(key, documents(1)), cache.entries(), cache.bytes()), (vec![None], 0, 0));
+        assert_eq!((cache.get_all(key, documents(1)), cache.size()), (vec![None], Size { entries: 0, bytes: 0 }));
         cache.put(key.pair(Digest128(1)), score(0.25));
-        assert_eq!((cache.get(key.pair(Digest128(1))), cache.entries()), (Some(score(0.25)), 1));
+        assert_eq!((cache.get(key.pair(Digest128(1))), cache.size().entries), (Some(score(0.25)), 1));
     }
 
     #[test]
@@ -279,10 +292,9 @@ mod tests {
         let cache = cache(0);
         let key = query(&cache, 1);
         cache.put(key.pair(Digest128(1)), score(0.5));
-        cache.settle();
         cache.clear();
         assert!(!cache.is_on());
-        assert_eq!((cache.get(key.pair(Digest128(1))), cache.entries(), cache.bytes()), (None, 0, 0));
+        assert_eq!((cache.get(key.pair(Digest128(1))), cache.size()), (None, Size { entries: 0, bytes: 0 }));
     }
 
     #[test]
@@ -291,10 +303,10 @@ mod tests {
         for number in 0..1000 {
             cache.put_all(query(&cache, number), documents(20).map(|document| (document, score(0.0))));
         }
-        cache.settle();
-        assert!((1..=200_000).contains(&cache.bytes()), "{}", cache.bytes());
+        let Size { entries, bytes } = cache.size();
+        assert!((1..=200_000).contains(&bytes), "{bytes}");
         let kept = (0..1000).flat_map(|number| cache.get_all(query(&cache, number), documents(20))).flatten().count();
-        assert_eq!(cache.entries(), kept as u64);
+        assert_eq!(entries, kept as u64);
         assert!(kept >= 20 * 100, "{kept}");
     }
 
@@ -303,8 +315,8 @@ mod tests {
         let cache = cache(1 << 30);
         let key = query(&cache, 1);
         cache.put_all(key, documents(MOST_SCORES as u128 + 5).map(|document| (document, score(0.0))));
-        assert_eq!(cache.entries(), 5);
+        assert_eq!(cache.size().entries, 5);
         cache.put(key.pair(Digest128(0)), score(0.5));
-        assert_eq!((cache.entries(), cache.get(key.pair(Digest128(0)))), (6, Some(score(0.5))));
+        assert_eq!((cache.size().entries, cache.get(key.pair(Digest128(0)))), (6, Some(score(0.5))));
     }
 }

@@ -1,18 +1,30 @@
 use std::{
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use rerank_plugin::{
-    Deadline, Document, Query,
+    Deadline, Device, Document, Query,
     testing::{Behaviour, Fake, conformance},
 };
 
-use super::{Ask, Pairs, Reranker, Settings};
-use crate::rerank::Reason;
+use super::{Ask, Pairs, Reranker, ScoreCache, Settings};
+use crate::rerank::{Digester, Reason};
+
+fn settings(max_queue: usize, bytes: u64) -> Settings {
+    Settings {
+        name: Arc::from("fake"),
+        device: Device::Cpu,
+        batch_tokens: 64,
+        max_queue,
+        measure_unit: false,
+        scores: ScoreCache::new(bytes, Digester::new()),
+        broken: mpsc::channel().0,
+    }
+}
 
 fn reranker(behaviour: Behaviour, max_queue: usize) -> Reranker {
-    let settings = Settings { name: Arc::from("fake"), batch_tokens: 64, max_queue, measure_unit: false };
+    let settings = settings(max_queue, 0);
     let pairs = Pairs { queries: Vec::new(), documents: Vec::new() };
     Reranker::start(Fake(behaviour).loaded(), &settings, &pairs).expect("a thread")
 }
@@ -65,7 +77,9 @@ async fn case_1_and_2_the_search_is_answered_at_its_deadline() {
 #[tokio::test]
 async fn work_for_a_search_that_was_answered_stops() {
     let model = reranker(Behaviour::FixedCost(Duration::from_millis(20)), 1000);
-    assert_eq!(score(&model, 500, Duration::from_millis(100)).await, Err(Reason::Timeout));
+    let started = Instant::now();
+    assert_eq!(score(&model, 500, Duration::from_secs(2)).await, Err(Reason::Overloaded));
+    assert!(started.elapsed() < Duration::from_secs(1), "it is told as soon as one document has shown that all are too many");
     assert!(score(&model, 2, Duration::from_secs(5)).await.is_ok(), "500 documents would take 10 s");
 }
 
@@ -78,7 +92,7 @@ async fn a_full_queue_refuses_at_once() {
 async fn the_unit_is_the_distance_of_matched_from_unmatched_pairs() {
     let texts = ["red shoe", "history of shipping"];
     let pairs = || Pairs { queries: texts.map(conformance::query).into(), documents: texts.map(conformance::document).into() };
-    let settings = Settings { name: Arc::from("fake"), batch_tokens: 64, max_queue: 9, measure_unit: true };
+    let settings = Settings { measure_unit: true, ..settings(9, 0) };
     let unit = |behaviour| Reranker::start(Fake(behaviour).loaded(), &settings, &pairs()).expect("a thread").unit();
     assert_eq!(unit(Behaviour::Overlap), Some(1.0));
     assert_eq!(unit(Behaviour::Identity), None, "it cannot tell them apart");

@@ -1,183 +1,235 @@
-//! One thread of one device: takes a search's documents in micro-batches and looks up between them.
+//! One thread of one device: asks the schedule what to score, has it scored, and makes the model ready again when it panics.
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rerank_plugin::{Fault, Pair, Prepared, Score, Scorer, StateId, Stop};
+use rerank_plugin::{Fault, Pair, PreparedQuery, Preparer, Score, Scorer, StateId, Stop};
 use tracing::{error, warn};
 
-use crate::inference::queue::{Job, Queue, Work};
+use super::{
+    QueryKey, ScoreCache,
+    measures::Measures,
+    queue::Queue,
+    schedule::{Ended, LateSearch, PassPair, TaskWork},
+};
 
-/// How long a micro-batch should take: the price of a search that gives up, and of one that comes next.
-const MICRO_BATCH: Duration = Duration::from_millis(25);
-
-/// Results of one micro-batch: each document's number in the search, and what became of it.
-pub type Batch = Vec<(usize, Result<Score, Fault>)>;
-
-/// What a worker needs to know of its model.
+/// What a model's workers share.
 #[derive(Clone)]
-pub struct Settings {
-    /// The model's name, for logs and the thread.
+pub struct Shared {
+    /// The model's name, for logs and threads.
     pub model: Arc<str>,
-    /// Token budget of one forward pass.
-    pub batch_tokens: u32,
-    /// Whether documents that nobody waits for any more are worth computing.
-    pub keeps_vectors: bool,
+    /// Prepares what is scored ahead.
+    pub preparer: Arc<dyn Preparer>,
+    /// What is to be done.
+    pub queue: Arc<Queue>,
+    /// Where scores are kept.
+    pub scores: ScoreCache,
+    /// What is counted.
+    pub measures: Arc<Measures>,
+    /// Told when the model cannot be made ready again; hung up when it is not needed any more.
+    pub broken: mpsc::Sender<()>,
 }
 
 struct Worker {
+    number: usize,
     scorer: Box<dyn Scorer>,
-    queue: Arc<Queue>,
-    settings: Settings,
-    /// Measured, tokens a second; `None` before the first micro-batch.
-    speed: Option<f64>,
+    shared: Shared,
+    states: HashMap<QueryKey, StateId>,
 }
 
-/// Starts the thread; it ends when the queue is closed.
+/// The model's copy on this device cannot be used again.
+struct Broken;
+
+/// The plugin's code panicked.
+struct Panicked;
+
+/// Starts the thread; it ends when the queue is closed, or when the model is broken for good.
 ///
 /// # Errors
 /// The system has no thread to give.
-pub fn start(scorer: Box<dyn Scorer>, queue: Arc<Queue>, settings: Settings) -> std::io::Result<()> {
-    let name = format!("model-{}", settings.model);
-    let worker = Worker { scorer, queue, settings, speed: None };
-    thread::Builder::new().name(name).spawn(move || worker.run()).map(drop)
+pub fn start(number: usize, scorer: Box<dyn Scorer>, shared: Shared) -> std::io::Result<()> {
+    let name = format!("model-{}", shared.model);
+    let (queue, broken) = (Arc::clone(&shared.queue), shared.broken.clone());
+    let mut worker = Worker { number, scorer, shared, states: HashMap::new() };
+    let run = move || {
+        let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+        if !matches!(ended, Ok(Ok(()))) {
+            error!(model = %worker.shared.model, "the model cannot be made ready again; it is loaded anew");
+            queue.lose(number);
+            // Nobody listens where the model was loaded for one task.
+            let _ = broken.send(());
+        }
+    };
+    thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
 // === impl Worker ===
 
 impl Worker {
-    fn run(mut self) {
-        while let Some(work) = self.queue.next(self.micro_batch_tokens()) {
-            match work {
-                Work::Search(job) => self.search(&job),
-                Work::Fill(documents) => self.fill(&documents),
+    fn run(&mut self) -> Result<(), Broken> {
+        while let Some(task) = self.shared.queue.next(self.number) {
+            self.end(&task.ended)?;
+            match task.work {
+                TaskWork::Nothing => {}
+                TaskWork::Pass(pairs) => self.pass(&pairs)?,
+                TaskWork::Prepare(search) => self.prepare(search),
             }
+        }
+        Ok(())
+    }
+
+    /// Scores the pairs, and tells the schedule.
+    fn pass(&mut self, pairs: &[PassPair]) -> Result<(), Broken> {
+        let begun = Instant::now();
+        let (ended, reset) = match self.guarded(|worker| worker.score(pairs)) {
+            Ok(results) => (Ended::Results(results), Ok(())),
+            Err(Panicked) => (Ended::Panic, self.reset()),
+        };
+        let took = begun.elapsed();
+        if let Ended::Results(results) = &ended {
+            self.keep(pairs, results);
+            self.complain(results);
+        }
+        reset?;
+        self.shared.queue.finish(self.number, ended, took, |tally| {
+            self.shared.measures.pass(pairs, tally, took);
+            if tally.set_aside > 0 {
+                warn!(model = %self.shared.model, pairs = tally.set_aside, "a text makes the model panic: it is left out for ten minutes");
+            }
+        });
+        Ok(())
+    }
+
+    /// Puts scores into the cache, before anybody can ask for them in vain.
+    fn keep(&self, pairs: &[PassPair], results: &[Result<Score, Fault>]) {
+        if !self.shared.scores.is_on() {
+            return;
+        }
+        let mut by_query: HashMap<QueryKey, Vec<_>> = HashMap::new();
+        for (pair, result) in pairs.iter().zip(results) {
+            if let Ok(score) = result {
+                by_query.entry(pair.name).or_default().push((pair.document, *score));
+            }
+        }
+        by_query.into_iter().for_each(|(name, scores)| self.shared.scores.put_all(name, scores.into_iter()));
+    }
+
+    /// Writes down what the model says of its own faults, once a pass.
+    fn complain(&self, results: &[Result<Score, Fault>]) {
+        let own = |result: &&Result<Score, Fault>| matches!(result, Err(Fault::Model(_) | Fault::Batch(_)));
+        if let Some(Err(fault)) = results.iter().find(own) {
+            warn!(model = %self.shared.model, %fault, "the model failed");
         }
     }
 
-    /// Scores a search's documents until all are done, nobody waits, or the model fails.
-    fn search(&mut self, job: &Job) {
-        let mut rest = job.documents.as_slice();
-        if !nobody_waits(job) {
-            match self.begin(job) {
+    fn score(&mut self, pairs: &[PassPair]) -> Vec<Result<Score, Fault>> {
+        let refused = self.begin(pairs);
+        let mut results: Vec<Option<Result<Score, Fault>>> =
+            pairs.iter().map(|pair| refused.get(&pair.name).map(|fault| Err(fault.clone()))).collect();
+        let begun = |pair: &&PassPair| self.states.contains_key(&pair.name);
+        let batch: Vec<Pair<'_>> = pairs
+            .iter()
+            .filter(begun)
+            .map(|pair| Pair { state: self.states[&pair.name], document: &pair.prepared, stop: &pair.stop })
+            .collect();
+        let mut scored = if batch.is_empty() { Vec::new() } else { self.scorer.score(&batch) };
+        if scored.len() != batch.len() {
+            scored = vec![Err(Fault::Model("the number of scores is not the number of pairs".into())); batch.len()];
+        }
+        let mut scored = scored.into_iter();
+        for result in results.iter_mut().filter(|result| result.is_none()) {
+            *result = scored.next();
+        }
+        let missing = || Err(Fault::Model("the query has no state".into()));
+        results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+    }
+
+    /// Begins the queries that have no state yet, and returns the faults of those that get none.
+    fn begin(&mut self, pairs: &[PassPair]) -> HashMap<QueryKey, Fault> {
+        let mut new: Vec<(QueryKey, &PreparedQuery)> = Vec::new();
+        for pair in pairs {
+            if !self.states.contains_key(&pair.name) && !new.iter().any(|(name, _)| *name == pair.name) {
+                new.push((pair.name, &pair.query));
+            }
+        }
+        let mut refused = self.begin_all(&new);
+        if refused.values().any(|fault| matches!(fault, Fault::Batch(_))) {
+            // No room: states that this pass does not need make some.
+            let idle: Vec<QueryKey> = self.states.keys().filter(|name| !pairs.iter().any(|pair| pair.name == **name)).copied().collect();
+            idle.into_iter().for_each(|name| self.end_one(name));
+            new.retain(|(name, _)| matches!(refused.get(name), Some(Fault::Batch(_))));
+            refused.retain(|_, fault| !matches!(fault, Fault::Batch(_)));
+            refused.extend(new.iter().flat_map(|one| self.begin_all(std::slice::from_ref(one))));
+        }
+        refused
+    }
+
+    fn begin_all(&mut self, new: &[(QueryKey, &PreparedQuery)]) -> HashMap<QueryKey, Fault> {
+        if new.is_empty() {
+            return HashMap::new();
+        }
+        let queries: Vec<&PreparedQuery> = new.iter().map(|(_, query)| *query).collect();
+        let mut begun = self.scorer.begin(&queries, &Stop::default()).into_iter();
+        let mut refused = HashMap::new();
+        for (name, _) in new {
+            match begun.next().unwrap_or(Err(Fault::Model("the number of states is not the number of queries".into()))) {
                 Ok(state) => {
-                    rest = self.score(job, state);
-                    // A panic while freeing leaves a state behind, which is the plugin's own loss.
-                    let _ = self.guarded(|scorer| {
-                        scorer.end(state);
-                        Ok(())
-                    });
+                    self.states.insert(*name, state);
                 }
                 Err(fault) => {
-                    let failed = job.documents.iter().map(|(number, _)| (*number, Err(fault.clone()))).collect();
-                    let _ = job.results.send(failed);
-                    return;
+                    refused.insert(*name, fault);
                 }
             }
         }
-        if self.settings.keeps_vectors {
-            self.queue.fill(rest.iter().map(|(_, document)| document.clone()));
+        refused
+    }
+
+    /// Frees the states of queries that nobody asks any more.
+    fn end(&mut self, names: &[QueryKey]) -> Result<(), Broken> {
+        let ended = self.guarded(|worker| names.iter().for_each(|name| worker.end_one(*name)));
+        ended.or_else(|Panicked| self.reset())
+    }
+
+    fn end_one(&mut self, name: QueryKey) {
+        if let Some(state) = self.states.remove(&name) {
+            self.scorer.end(state);
         }
     }
 
-    fn begin(&mut self, job: &Job) -> Result<StateId, Fault> {
-        self.guarded(|scorer| {
-            let state = scorer.begin(&[&job.query], &job.stop).pop();
-            state.unwrap_or(Err(Fault::Model("the number of states is not the number of queries".into())))
-        })
-    }
-
-    /// Returns the documents that were left when everybody had gone.
-    fn score<'a>(&mut self, job: &'a Job, state: StateId) -> &'a [(usize, Prepared)] {
-        let mut rest = job.documents.as_slice();
-        while !rest.is_empty() && !nobody_waits(job) {
-            let (batch, later) = rest.split_at(self.micro_batch_length(rest));
-            let results = self.micro_batch(batch, state, &job.stop);
-            let stopped = results.contains(&Err(Fault::Stopped));
-            let broken = results.iter().any(|result| matches!(result, Err(fault) if !matches!(fault, Fault::Input(_) | Fault::Stopped)));
-            let numbers = batch.iter().map(|(number, _)| *number);
-            let _ = job.results.send(numbers.zip(results).collect());
-            if broken {
-                return &[];
-            }
-            if stopped {
-                return rest;
-            }
-            rest = later;
-        }
-        rest
-    }
-
-    fn micro_batch(&mut self, batch: &[(usize, Prepared)], state: StateId, stop: &Stop) -> Vec<Result<Score, Fault>> {
-        let pairs: Vec<Pair<'_>> = batch.iter().map(|(_, document)| Pair { state, document, stop }).collect();
-        let started = Instant::now();
-        let scored = self.guarded(|scorer| {
-            let results = scorer.score(&pairs);
-            let counted = results.len() == pairs.len();
-            counted.then_some(results).ok_or(Fault::Model("the number of scores is not the number of pairs".into()))
-        });
-        match scored {
-            Ok(results) => {
-                if !results.contains(&Err(Fault::Stopped)) {
-                    self.learn_speed(pairs.iter().map(|pair| pair.document.cost()).sum(), started.elapsed());
-                }
-                results
-            }
-            Err(fault) => vec![Err(fault); batch.len()],
-        }
-    }
-
-    fn fill(&mut self, documents: &[Prepared]) {
-        let borrowed: Vec<&Prepared> = documents.iter().collect();
-        let encoded = self.guarded(|scorer| Ok(scorer.encode(&borrowed, &Stop::default())));
-        let fault = match encoded {
-            Ok(results) => results.and_then(|results| results.into_iter().find_map(Result::err)),
-            Err(fault) => Some(fault),
+    /// Prepares a search that was shed, while there is nothing else to do.
+    fn prepare(&self, LateSearch { name, query, documents }: LateSearch) {
+        let prepare = || {
+            let prepared = self.shared.preparer.query(&query)?;
+            let document = |document| self.shared.preparer.document(&prepared, document).ok();
+            let pairs = documents.iter().filter_map(|own| Some((0, own.digest, document(own)?))).collect();
+            Ok::<_, Fault>((prepared, pairs))
         };
-        if let Some(fault) = fault {
-            warn!(model = %self.settings.model, %fault, "computing vectors ahead failed");
+        // What cannot be prepared is told to the next search that asks.
+        if let Ok(Ok((prepared, pairs))) = catch_unwind(AssertUnwindSafe(prepare)) {
+            self.shared.queue.keep_late(name, &prepared, pairs);
         }
     }
 
-    /// Runs the plugin's code; a panic in it becomes a fault of the model, which is then made ready for the next search.
-    fn guarded<T>(&mut self, call: impl FnOnce(&mut dyn Scorer) -> Result<T, Fault>) -> Result<T, Fault> {
-        let scorer = self.scorer.as_mut();
-        catch_unwind(AssertUnwindSafe(|| call(&mut *scorer))).unwrap_or_else(|_| {
-            let again = catch_unwind(AssertUnwindSafe(|| scorer.reset())).unwrap_or(Err(Fault::Model("it panicked again".into())));
-            error!(model = %self.settings.model, reset = ?again.err(), "the model panicked");
-            Err(Fault::Model("the model panicked".into()))
-        })
+    fn guarded<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, Panicked> {
+        catch_unwind(AssertUnwindSafe(|| call(self))).map_err(|_| Panicked)
     }
 
-    /// Returns how many of the first documents fit into one micro-batch, at least one.
-    fn micro_batch_length(&self, documents: &[(usize, Prepared)]) -> usize {
-        let mut left = self.micro_batch_tokens();
-        let fits = |(_, document): &&(usize, Prepared)| {
-            let enough = document.cost() <= left;
-            left = left.saturating_sub(document.cost());
-            enough
+    /// Makes the model ready again after a panic.
+    fn reset(&mut self) -> Result<(), Broken> {
+        self.states.clear();
+        let reset = self.guarded(|worker| worker.scorer.reset());
+        let fault = match reset {
+            Ok(Ok(())) => None,
+            Ok(Err(fault)) => Some(fault.to_string()),
+            Err(Panicked) => Some("it panicked again".to_owned()),
         };
-        documents.iter().take_while(fits).count().max(1)
+        self.shared.measures.restarted();
+        error!(model = %self.shared.model, reset = ?fault, "the model panicked");
+        if fault.is_some() { Err(Broken) } else { Ok(()) }
     }
-
-    fn micro_batch_tokens(&self) -> u32 {
-        let measured = self.speed.map_or(1.0, |speed| speed * MICRO_BATCH.as_secs_f64());
-        (measured as u32).clamp(1, self.settings.batch_tokens)
-    }
-
-    fn learn_speed(&mut self, tokens: u32, took: Duration) {
-        const WEIGHT: f64 = 0.2;
-        if tokens > 0 {
-            let speed = f64::from(tokens) / took.as_secs_f64().max(1e-6);
-            self.speed = Some(self.speed.map_or(speed, |known| known + WEIGHT * (speed - known)));
-        }
-    }
-}
-
-fn nobody_waits(job: &Job) -> bool {
-    job.stop.asked() || job.results.is_closed()
 }

@@ -5,8 +5,11 @@ use http::{Response, StatusCode, header, response};
 use http_body::Body as _;
 
 use crate::{
-    body::{Body, Collected, collect_capped},
-    intercept::encoding::{Coding, DecodeError},
+    body::{Body, Collected, collect_metered},
+    intercept::{
+        Gateway,
+        encoding::{Coding, DecodeError},
+    },
     rerank::Reason,
 };
 
@@ -27,8 +30,9 @@ pub enum Answer {
     Refused(Reason),
 }
 
-/// Reads the answer; at most `cap` decoded bytes of it. A search that was not rewritten meets no error but its own.
-pub async fn read(response: Response<Body>, cap: usize, rewritten: bool) -> Answer {
+/// Reads the answer, as much as the gateway looks into. A search that was not rewritten meets no error but its own.
+pub async fn read(response: Response<Body>, gateway: &Gateway, rewritten: bool) -> Answer {
+    let (cap, memory) = (gateway.max_inspected_body, gateway.memory());
     match response.status() {
         StatusCode::OK => {}
         _ if !rewritten => return Answer::Final(response),
@@ -47,13 +51,18 @@ pub async fn read(response: Response<Body>, cap: usize, rewritten: bool) -> Answ
     if body.size_hint().lower() > cap as u64 {
         return Answer::Refused(Reason::TooLarge);
     }
-    let whole = match collect_capped(body, cap).await {
-        Ok(Collected::Whole(whole)) => whole,
+    let mut room = memory.room();
+    let whole = match collect_metered(body, cap, None, |bytes| room.add(bytes)).await {
+        Ok(Collected::Whole(whole)) => room.until_dropped(whole),
+        Ok(Collected::TooLarge(_)) if room.was_refused() => return Answer::Refused(Reason::Overloaded),
         Ok(Collected::TooLarge(_) | Collected::TooSlow(_)) => return Answer::Refused(Reason::TooLarge),
         Err(_) => return Answer::Refused(Reason::UpstreamAnswer),
     };
     match coding.decode(&whole, cap) {
-        Ok(decoded) => Answer::Hits { head, coding, decoded },
+        Ok(decoded) => match memory.keep(decoded, &whole) {
+            Some(decoded) => Answer::Hits { head, coding, decoded },
+            None => Answer::Refused(Reason::Overloaded),
+        },
         Err(DecodeError::TooLarge) => Answer::Refused(Reason::TooLarge),
         Err(DecodeError::Broken) => Answer::Refused(Reason::UpstreamAnswer),
     }

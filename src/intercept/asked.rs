@@ -10,9 +10,10 @@ use http::{
 };
 
 use crate::{
-    body::{self, Body, Collected, collect_patiently},
+    body::{self, Body, Collected, collect_metered},
     config::Rule,
     intercept::{
+        Gateway,
         compute::compute,
         encoding::{self, Coding, DecodeError},
         plan,
@@ -48,24 +49,28 @@ pub enum Unread {
 // === impl Asked ===
 
 impl Asked {
-    /// Reads a request of at most `cap` decoded bytes, unless it says itself that it is to be left alone.
+    /// Reads a request as large as the gateway looks into, unless it says itself that it is to be left alone.
     ///
     /// # Errors
     /// See [`Unread`].
-    pub async fn read(request: Request<Body>, cap: usize, patience: Duration) -> Result<Self, Unread> {
+    pub async fn read(request: Request<Body>, gateway: &Gateway, patience: Duration) -> Result<Self, Unread> {
+        let cap = gateway.max_inspected_body;
         let left = |unread: Request<Body>, reason| Err(Unread::Forward(Box::new(unread), reason));
         if request.headers().get(RERANK).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off")) {
             return left(request, Reason::ClientOff);
         }
         let (head, body) = request.into_parts();
-        let body = match collect_patiently(body, cap, patience).await {
+        let mut room = gateway.memory().room();
+        let body = match collect_metered(body, cap, Some(patience), |bytes| room.add(bytes)).await {
             Ok(Collected::Whole(body)) => body,
+            Ok(Collected::TooLarge(body)) if room.was_refused() => return left(Request::from_parts(head, body), Reason::Overloaded),
             Ok(Collected::TooLarge(body)) => return left(Request::from_parts(head, body), Reason::TooLarge),
             Ok(Collected::TooSlow(body)) => return left(Request::from_parts(head, body), Reason::Timeout),
             Err(_) => return Err(Unread::Broken),
         };
+        let body = room.until_dropped(body);
         let coding = Coding::of(&head.headers);
-        match decode(coding, &body, cap) {
+        match decode(coding, &body, cap).and_then(|decoded| gateway.memory().keep(decoded, &body).ok_or(Reason::Overloaded)) {
             Ok(decoded) => Ok(Self { head, body, coding: coding.unwrap_or(Coding::Identity), decoded, own: None }),
             Err(reason) => left(Request::from_parts(head, body::full(body)), reason),
         }

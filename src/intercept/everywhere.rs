@@ -40,7 +40,7 @@ pub async fn answer(intercept: Intercept, matched: Match, request: Request<Body>
     let Some(patience) = gateway.rules.iter().map(|rule| rule.total_timeout).max() else {
         return intercept.search(request, matched).await;
     };
-    let asked = match Asked::read(request, gateway.max_inspected_body, patience).await {
+    let asked = match Asked::read(request, &gateway, patience).await {
         Ok(asked) => asked,
         // What cannot be looked into is a search of everything, as far as anybody can tell.
         Err(Unread::Forward(request, reason)) => return pass(&intercept, &matched, *request, reason).await,

@@ -103,8 +103,14 @@ impl Item<'_> {
         Planned { key: name_search(&self.gateway.digester, self.headers, &plan.pin_subject), plan, is_blind: true }
     }
 
-    /// Checks that there is something to rank by: the model, or an earlier page.
-    pub fn check_model(&self, planned: &Planned) -> Result<(), Reason> {
+    /// Checks that there is room for the answer, and something to rank by: the model, or an earlier page.
+    pub fn check(&self, planned: &Planned) -> Result<(), Reason> {
+        // Seen afterwards, it would cost the cluster a second search.
+        let likely = self.gateway.memory.likely_size(self.path, self.rule, planned.plan.fetch);
+        if self.gateway.memory().has(likely) { self.check_model(planned) } else { Err(Reason::Overloaded) }
+    }
+
+    fn check_model(&self, planned: &Planned) -> Result<(), Reason> {
         let follows = planned.plan.page.from > 0 && self.gateway.pins.get(planned.key).is_some();
         self.gateway.registry.get(&self.rule.model).map(drop).or_else(|reason| if follows { Ok(()) } else { Err(reason) })
     }
@@ -129,7 +135,7 @@ impl Item<'_> {
     ) -> Result<Ranked, Reason> {
         let plan = &planned.plan;
         let Self { gateway, rule, path, .. } = *self;
-        let ranking = Ranking { gateway, rule, plan, path, response, bytes, scope: None };
+        let ranking = Ranking { gateway, rule, plan, path, response, bytes, scope: gateway.scope(self.headers) };
         let (pin, own) = if planned.is_blind && response.hits.iter().any(Hit::is_sorted) {
             (Arc::new(Pin { outcome: Outcome::Skipped(Reason::Sorted), hits: Vec::new() }), None)
         } else {

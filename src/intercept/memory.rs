@@ -79,6 +79,11 @@ impl Memory {
         self.hit_bytes.get(&self.key(path, rule, &[])).map(|bytes| (cap - cap / ROOM) / bytes.max(1))
     }
 
+    /// Returns how large an answer of so many hits of this path is, as far as is known.
+    pub fn likely_size(&self, path: &str, rule: &Rule, hits: usize) -> usize {
+        self.hit_bytes.get(&self.key(path, rule, &[])).map_or(0, |bytes| bytes.saturating_mul(hits))
+    }
+
     /// Hits of this path have that many bytes each. Larger hits are believed at once, smaller ones slowly.
     pub fn remember_size(&self, path: &str, rule: &Rule, bytes: usize) {
         let key = self.key(path, rule, &[]);
@@ -157,8 +162,10 @@ mod tests {
         let config = parse(Path::new("p.toml"), CONFIG, KINDS).unwrap();
         let (memory, rule) = (Memory::new(Digester::new()), &config.rules[0]);
         assert_eq!(memory.most_hits("/shop/_search", rule, 1000), None);
+        assert_eq!(memory.likely_size("/shop/_search", rule, 50), 0);
         memory.remember_size("/shop/_search", rule, 10);
         memory.remember_size("/shop/_search", rule, 100);
+        assert_eq!(memory.likely_size("/shop/_search", rule, 50), 5000);
         assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(7));
         memory.remember_size("/shop/_search", rule, 10);
         assert_eq!(memory.most_hits("/shop/_search", rule, 1000), Some(8));

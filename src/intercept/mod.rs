@@ -4,6 +4,7 @@
 //! out, and says so.
 
 mod answer;
+mod answers;
 mod asked;
 mod compute;
 mod encoding;
@@ -18,6 +19,7 @@ mod pit;
 pub mod plan;
 mod rank;
 mod render;
+mod reuse;
 mod search;
 pub mod serve;
 mod template;
@@ -31,19 +33,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, response};
 use rerank_plugin::Digest128;
 use tower::Service;
 use tracing::{Instrument, debug_span, field::Empty};
 
 use crate::{
-    body::Body,
+    admission::{Admission, Memory},
+    body::{self, Body},
+    cached::Cached,
     config::{Config, Rule, ScoresScope},
     models::Registry,
     rerank::{Digester, Outcome, Reason},
     respond,
     route::{Match, Route, route},
-    telemetry::{Requests, Searches, Way},
+    telemetry::{Requests, Searches, Way, names},
     upstream::Upstream,
 };
 
@@ -58,6 +63,8 @@ pub struct Gateway {
     memory: memory::Memory,
     pins: pin::Pins,
     points: pit::PointsInTime,
+    admission: Admission,
+    answers: answers::Answers,
     searches: Searches,
     requests: Requests,
 }
@@ -94,15 +101,42 @@ impl Gateway {
             memory: memory::Memory::new(digester.clone()),
             pins: pin::Pins::new(config.cache.page_memory),
             points: pit::PointsInTime::new(digester.clone()),
+            admission: Admission::new(&config.limits),
+            answers: answers::Answers::new(config.cache.answers),
             searches: Searches::new(&config.rules),
             requests: Requests::new(),
             digester,
         }
     }
 
-    /// Tells how much it keeps, for the page of metrics.
-    pub fn measure(&self) {
-        self.pins.measure();
+    /// Returns an answer of ours; its bytes count until they are with the client.
+    fn hand_out(&self, head: response::Parts, page: Bytes) -> Response<Body> {
+        Response::from_parts(head, body::uncounted(self.memory().hold(page)))
+    }
+
+    /// Whether searches that go there may be looked into.
+    fn may_rank(&self, route: &Route) -> bool {
+        match route {
+            Route::Search(matched) | Route::Template(matched) => matches!(matched, Match::Rule(_)),
+            // Their bodies say which rule they have.
+            Route::SearchEverywhere(_) | Route::MultiSearch(_) => !self.rules.is_empty(),
+            Route::OpenPit(_) | Route::ClosePit | Route::Passthrough => false,
+        }
+    }
+
+    /// The bytes that may be looked into at one time.
+    pub fn memory(&self) -> &Memory {
+        self.admission.memory()
+    }
+
+    /// Returns how many searches are looked into, and how many bytes of them and their answers are held.
+    pub fn under_way(&self) -> (usize, usize) {
+        self.admission.under_way()
+    }
+
+    /// Returns what it keeps of whole searches, by name.
+    pub fn caches(&self) -> [(&'static str, Box<dyn Cached>); 2] {
+        [(names::CACHE_ANSWERS, Box::new(self.answers.clone())), (names::CACHE_PAGES, Box::new(self.pins.clone()))]
     }
 
     /// Returns who shares the scores of a search that came with these headers; `None`: everybody.
@@ -139,6 +173,10 @@ impl Intercept {
     }
 
     async fn take(self, route: Route, request: Request<Body>) -> Response<Body> {
+        let place = self.gateway.may_rank(&route).then(|| self.gateway.admission.enter());
+        if let Some(None) = place {
+            return self.shed(route, request).await;
+        }
         match route {
             Route::Passthrough => self.forward(request, None).await,
             Route::OpenPit(index) => pit::open(&self, &index, request).await,
@@ -148,6 +186,16 @@ impl Intercept {
             Route::Template(matched) => self.search(request, matched).await,
             Route::SearchEverywhere(matched) => everywhere::answer(self, matched, request).await,
             Route::Search(matched) => self.search(request, matched).await,
+        }
+    }
+
+    /// Passes on a search for which there is no place.
+    async fn shed(self, route: Route, request: Request<Body>) -> Response<Body> {
+        match route {
+            Route::Search(Match::Rule(rule)) | Route::Template(Match::Rule(rule)) | Route::SearchEverywhere(Match::Rule(rule)) => {
+                search::Search::new(self, rule).forward(request, Reason::Overloaded).await
+            }
+            _ => self.forward(request, self.gateway.headers.then_some(Reason::Overloaded)).await,
         }
     }
 

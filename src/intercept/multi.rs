@@ -118,7 +118,7 @@ impl Multi {
         let Some(patience) = gateway.rules.iter().map(|rule| rule.total_timeout).max() else {
             return self.forward(request, Reason::NoRule).await;
         };
-        let asked = match Asked::read(request, gateway.max_inspected_body, patience).await {
+        let asked = match Asked::read(request, gateway, patience).await {
             Ok(asked) => asked,
             Err(Unread::Forward(request, reason)) => return self.forward(*request, reason).await,
             Err(Unread::Broken) => return respond::request_body_broken(),
@@ -205,7 +205,7 @@ impl Multi {
             }
             let item = part.item(gateway, asked, item.body).ok_or_else(|| part.reason())?;
             let planned = gateway.searches.of(item.rule).plan(self.started, || item.plan(share))?;
-            item.check_model(&planned).inspect_err(|reason| item.pin_engine_order(&planned, *reason))?;
+            item.check(&planned).inspect_err(|reason| item.pin_engine_order(&planned, *reason))?;
             Ok(planned)
         };
         call.items.iter().zip(parts).map(plan).collect()
@@ -227,7 +227,7 @@ impl Multi {
         let rewrites = self.call.is_template || flight.plans.iter().flatten().any(|planned| planned.plan.rewrites());
         let ask = async {
             let response = self.intercept.upstream.send(instead).await?;
-            Ok(answer::read(response, gateway.max_inspected_body, rewrites).await)
+            Ok(answer::read(response, gateway, rewrites).await)
         };
         let answered = ask.instrument(debug_span!("upstream")).await;
         flight.asked_engine(gateway, sent.elapsed());
@@ -269,7 +269,8 @@ impl Multi {
         match compute(texts.iter().map(|text| text.len()).sum(), || answer.with(replaced)) {
             Some(body) => {
                 let timing = Timing { engine, rerank: started.elapsed() };
-                self.tell(flight, rebuild(head, coding, body, &flight.asked.head.headers), &outcomes, Some(timing))
+                let (head, page) = rebuild(head, coding, body, &flight.asked.head.headers);
+                self.tell(flight, self.intercept.gateway.hand_out(head, page), &outcomes, Some(timing))
             }
             None => self.refused(flight, Reason::Internal).await,
         }
@@ -309,7 +310,7 @@ impl Multi {
         let instead = flight.instead(flight.sent.only(&places), Some(flight.asked.path())).ok_or(Useless::Refused(Reason::Internal))?;
         let failed = |error| Useless::Final(Box::new(respond::upstream_error(&error)));
         let response = self.intercept.upstream.send(instead).await.map_err(failed)?;
-        let decoded = match answer::read(response, self.intercept.gateway.max_inspected_body, true).await {
+        let decoded = match answer::read(response, &self.intercept.gateway, true).await {
             Answer::Hits { decoded, .. } => decoded,
             Answer::Final(response) => return Err(Useless::Final(Box::new(response))),
             Answer::Refused(_) => return Err(Useless::Refused(first)),

@@ -8,12 +8,13 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, header};
-use metrics::{Counter, counter, gauge};
+use metrics::{Counter, counter};
 use moka::sync::Cache;
 use rerank_plugin::{Digest128, Score};
 use tokio::sync::watch;
 
 use crate::{
+    cached::{Cached, Size},
     rerank::{Digester, Digesting, Outcome},
     telemetry::names,
 };
@@ -100,13 +101,14 @@ pub fn name_identity(digester: &Digester, headers: &HeaderMap) -> Digest128 {
     with_identity(digester.start().piece(b"identity"), headers).finish()
 }
 
+/// Whether a header names one request and says nothing of who sends it.
+pub(super) fn tells_nothing(name: &HeaderName) -> bool {
+    IGNORED_BY_NAME.contains(&name.as_str()) || IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
+}
+
 /// Adds who asks: all headers but a few that tell nothing.
 fn with_identity(start: Digesting, headers: &HeaderMap) -> Digesting {
-    let tells = |name: &HeaderName| {
-        let ignored = IGNORED.contains(name) || IGNORED_BY_NAME.contains(&name.as_str());
-        !ignored && !IGNORED_BY_PREFIX.iter().any(|prefix| name.as_str().starts_with(prefix))
-    };
-    let telling = headers.iter().filter(|(name, _)| tells(name));
+    let telling = headers.iter().filter(|(name, _)| !IGNORED.contains(name) && !tells_nothing(name));
     let mut sorted: Vec<(&str, &[u8])> = telling.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     sorted.sort_by_key(|(name, _)| *name);
     sorted.into_iter().fold(start, |digest, (name, value)| digest.piece(name.as_bytes()).piece(value))
@@ -137,13 +139,6 @@ impl Pins {
         let pin = Arc::new(pin);
         self.kept.insert(key, Arc::clone(&pin));
         pin
-    }
-
-    /// Tells how many pins there are, and what they take.
-    pub fn measure(&self) {
-        self.kept.run_pending_tasks();
-        gauge!(names::CACHE_ENTRIES, names::CACHE => names::CACHE_PAGES).set(self.kept.entry_count() as f64);
-        gauge!(names::CACHE_BYTES, names::CACHE => names::CACHE_PAGES).set(self.kept.weighted_size() as f64);
     }
 
     /// Waits for a computation that is under way, or returns the right to compute. A first page never follows the past.
@@ -180,6 +175,17 @@ impl Pins {
 
     fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cached for Pins {
+    fn size(&self) -> Size {
+        self.kept.run_pending_tasks();
+        Size { entries: self.kept.entry_count(), bytes: self.kept.weighted_size() }
+    }
+
+    fn clear(&self) {
+        self.kept.invalidate_all();
     }
 }
 

@@ -128,7 +128,8 @@ impl Ranking<'_> {
         let documents = candidates.iter().map(|candidate| candidate.document.clone()).collect();
         let taught = teaches.then_some(query.digest);
         // What nobody waits for is explained as a whole.
-        let ask = if teaches { self.ask(query, documents, deadline) } else { Ask::all(query, documents, deadline) };
+        let ask =
+            if teaches { self.ask(query, documents, deadline) } else { Ask { scope: self.scope, ..Ask::all(query, documents, deadline) } };
         let scores = reranker.score(ask).await?;
         compute(self.bytes, || self.fuse(reranker, (fusion, taught), &candidates, &scores)).ok_or(Reason::Internal)?
     }

@@ -85,7 +85,7 @@ impl Rendering<'_> {
         let instead = self.asked.instead(instead).ok_or(Reason::Internal)?;
         let failed = |error| NotRendered::Answer(Box::new(respond::upstream_error(&error)));
         let response = intercept.upstream.send(instead).await.map_err(failed)?;
-        match answer::read(response, intercept.gateway.max_inspected_body, true).await {
+        match answer::read(response, &intercept.gateway, true).await {
             Answer::Hits { decoded, .. } => {
                 let rendered = compute(decoded.len(), || template::rendered(&decoded)).ok_or(Reason::Internal)?;
                 Ok(rendered.ok_or(Reason::NoQueryText)?)

@@ -1,10 +1,11 @@
 //! Takes one search through the gateway. The order of the steps is the order of the functions below.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, Request, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
@@ -14,17 +15,19 @@ use rerank_plugin::Deadline;
 use tracing::Span;
 
 use crate::{
-    body::{self, Body, Collected, collect_capped},
+    body::{self, Body, Collected, collect_metered},
     config::Rule,
     es::{filter_path::Empty, response::SearchResponse, template},
     intercept::{
-        Intercept,
+        Gateway, Intercept,
         answer::{self, Answer},
+        answers::Kept,
         asked::{Asked, Unread, set},
         compute::compute,
         encoding::Coding,
         explain,
         item::{Item, Planned},
+        reuse::{self, Make},
     },
     rerank::{Outcome, Reason},
     respond::{self, Timing},
@@ -42,6 +45,8 @@ pub struct Search {
     intercept: Intercept,
     rule: Arc<Rule>,
     started: Instant,
+    /// What may be kept of its answer.
+    made: Mutex<Option<Kept>>,
 }
 
 /// How a search's answer is to look.
@@ -88,13 +93,13 @@ impl Search {
     /// The budget started when the head was read.
     pub fn since(intercept: Intercept, rule: Arc<Rule>, started: Instant) -> Self {
         Span::current().record("rule", rule.number);
-        Self { intercept, rule, started }
+        Self { intercept, rule, started, made: Mutex::default() }
     }
 
     /// Answers the search.
     pub async fn answer(self, request: Request<Body>) -> Response<Body> {
-        match Asked::read(request, self.intercept.gateway.max_inspected_body, self.rule.total_timeout).await {
-            Ok(asked) => self.take(&asked, asked.path()).await,
+        match Asked::read(request, &self.intercept.gateway, self.rule.total_timeout).await {
+            Ok(asked) => reuse::answer(self, asked).await,
             Err(Unread::Forward(request, reason)) => self.forward(*request, reason).await,
             Err(Unread::Broken) => respond::request_body_broken(),
         }
@@ -124,7 +129,7 @@ impl Search {
     /// Sends the widened search and hands its answer on, or the original's when that will not do.
     async fn search(&self, flight: &Flight<'_>) -> Response<Body> {
         let Flight { asked, item, planned, .. } = flight;
-        if let Err(reason) = item.check_model(planned) {
+        if let Err(reason) = item.check(planned) {
             item.pin_engine_order(planned, reason);
             return self.resend(asked, reason).await;
         }
@@ -134,7 +139,7 @@ impl Search {
         let sent = Instant::now();
         let ask = async {
             let answered = self.intercept.upstream.send(instead).await?;
-            Ok(answer::read(answered, self.intercept.gateway.max_inspected_body, flight.rewrites()).await)
+            Ok(answer::read(answered, &self.intercept.gateway, flight.rewrites()).await)
         };
         let answered = self.metrics().stage(Stage::Upstream, ask).await;
         match answered.unwrap_or_else(|error: UpstreamError| Answer::Final(respond::upstream_error(&error))) {
@@ -168,7 +173,11 @@ impl Search {
                 self.metrics().moved(bytes, ranked.page.len());
                 let timing = Timing { engine, rerank: started.elapsed() };
                 let page = shape.finish(ranked.page, &head);
-                self.finish(rebuild(head, coding, page, &flight.asked.head.headers), &ranked.outcome, Some(timing))
+                let (head, page) = rebuild(head, coding, page, &flight.asked.head.headers);
+                if response.is_settled {
+                    self.keep(&head, &page, &ranked.outcome);
+                }
+                self.finish(self.gateway().hand_out(head, page), &ranked.outcome, Some(timing))
             }
             Err(reason) => self.refused(flight, reason).await,
         }
@@ -201,8 +210,10 @@ impl Search {
         let (head, body) = response.into_parts();
         let Some(coding) = coding.filter(|_| head.status == StatusCode::OK) else { return (Response::from_parts(head, body), false) };
         let cap = self.intercept.gateway.max_inspected_body;
-        match collect_capped(body, cap).await {
+        let mut room = self.intercept.gateway.memory().room();
+        match collect_metered(body, cap, None, |bytes| room.add(bytes)).await {
             Ok(Collected::Whole(whole)) => {
+                let whole = room.until_dropped(whole);
                 let whole_shards = coding.decode(&whole, cap).ok().and_then(|decoded| {
                     compute(decoded.len(), || SearchResponse::parse(&decoded).is_ok_and(|read| read.failed_shards == 0))
                 });
@@ -224,6 +235,36 @@ impl Search {
         self.finish(answered.unwrap_or_else(|error| respond::upstream_error(&error)), &Outcome::Skipped(reason), None)
     }
 
+    /// Its rule.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What it shares with others.
+    pub fn gateway(&self) -> &Gateway {
+        &self.intercept.gateway
+    }
+
+    /// Remembers what may be kept of the answer.
+    fn keep(&self, head: &response::Parts, page: &Bytes, outcome: &Outcome) {
+        let kept = self.rule.answer_cache.and_then(|life| Kept::of(&head.headers, page, outcome, life));
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// Returns what may be kept of the answer, if anything.
+    pub fn take_made(&self) -> Option<Kept> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Returns the answer that another search got, which says so.
+    pub fn finish_reused(&self, mut response: Response<Body>, outcome: &Outcome) -> Response<Body> {
+        self.metrics().tell(outcome, self.started.elapsed(), None);
+        if self.rule.headers {
+            respond::set_reused(response.headers_mut(), outcome);
+        }
+        response
+    }
+
     /// Returns the answer, which says what became of the search.
     pub fn finish(&self, mut response: Response<Body>, outcome: &Outcome, timing: Option<Timing>) -> Response<Body> {
         self.metrics().tell(outcome, self.started.elapsed(), timing);
@@ -238,6 +279,20 @@ impl Search {
     }
 }
 
+impl Make for Search {
+    fn search(&self) -> &Search {
+        self
+    }
+
+    fn again(&self) -> Self {
+        Self::new(self.intercept.clone(), Arc::clone(&self.rule))
+    }
+
+    async fn make(&self, asked: &Asked) -> Response<Body> {
+        self.take(asked, asked.path()).await
+    }
+}
+
 // === impl Shape ===
 
 impl Shape {
@@ -249,7 +304,7 @@ impl Shape {
 }
 
 /// Returns the answer with another body, in the framing that it came in, and in its coding where that can be done again.
-pub(super) fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>, client: &HeaderMap) -> Response<Body> {
+pub(super) fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>, client: &HeaderMap) -> (response::Parts, Bytes) {
     let outward = coding.for_answer(client);
     let page = outward.encode(page).expect("writing to memory does not fail");
     if outward != coding {
@@ -258,5 +313,5 @@ pub(super) fn rebuild(mut head: response::Parts, coding: Coding, page: Vec<u8>, 
     if head.headers.contains_key(CONTENT_LENGTH) {
         head.headers.insert(CONTENT_LENGTH, page.len().into());
     }
-    Response::from_parts(head, body::uncounted(page))
+    (head, page)
 }

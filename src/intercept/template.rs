@@ -18,6 +18,7 @@ use crate::{
         item::Item,
         plan,
         render::{NotRendered, Rendering},
+        reuse::{self, Make},
         search::{Search, Shape},
     },
     rerank::{Outcome, Reason},
@@ -29,6 +30,7 @@ pub struct Template {
     intercept: Intercept,
     rule: Arc<Rule>,
     started: Instant,
+    search: Search,
 }
 
 // === impl Template ===
@@ -36,31 +38,28 @@ pub struct Template {
 impl Template {
     /// The budget starts now, when the head was read.
     pub fn new(intercept: Intercept, rule: Arc<Rule>) -> Self {
-        Self { intercept, rule, started: Instant::now() }
+        let started = Instant::now();
+        Self { search: Search::since(intercept.clone(), Arc::clone(&rule), started), intercept, rule, started }
     }
 
     /// Answers the search.
     pub async fn answer(self, request: Request<Body>) -> Response<Body> {
-        let search = Search::since(self.intercept.clone(), Arc::clone(&self.rule), self.started);
-        let asked = match Asked::read(request, self.intercept.gateway.max_inspected_body, self.rule.total_timeout).await {
-            Ok(asked) => asked,
-            Err(Unread::Forward(request, reason)) => return search.forward(*request, reason).await,
-            Err(Unread::Broken) => return respond::request_body_broken(),
-        };
-        match compute(asked.decoded.len(), || read(&asked)).ok_or(Reason::Internal).flatten() {
-            Ok(read) => self.take(&search, &asked, &read).await,
-            Err(reason) => search.resend(&asked, reason).await,
+        match Asked::read(request, &self.intercept.gateway, self.rule.total_timeout).await {
+            Ok(asked) => reuse::answer(self, asked).await,
+            Err(Unread::Forward(request, reason)) => self.search.forward(*request, reason).await,
+            Err(Unread::Broken) => respond::request_body_broken(),
         }
     }
 
-    async fn take(&self, search: &Search, asked: &Asked, read: &template::Template<'_>) -> Response<Body> {
+    async fn take(&self, asked: &Asked, read: &template::Template<'_>) -> Response<Body> {
+        let search = &self.search;
         let path = searched_path(asked.path());
         let left = self.rule.total_timeout.saturating_sub(self.started.elapsed());
         let rendering = Rendering { asked, body: &asked.decoded, template: read, content_type: None, left };
         let body = match rendering.search(&self.intercept).await {
             Ok(body) => body,
             Err(NotRendered::Answer(answer)) => return search.finish(*answer, &Outcome::Skipped(Reason::UpstreamStatus), None),
-            Err(NotRendered::Skipped(Reason::NoQueryText)) => return self.page(search, asked, read, &path).await,
+            Err(NotRendered::Skipped(Reason::NoQueryText)) => return self.page(asked, read, &path).await,
             Err(NotRendered::Skipped(reason)) => return search.resend(asked, reason).await,
         };
         let wish = plan::Search { path: &path, template_params: read.params, body: body.as_bytes(), ..asked.search() };
@@ -73,11 +72,12 @@ impl Template {
     }
 
     /// Sends the client's own request, and has the page that comes back ranked by the parameter that the rule names.
-    async fn page(&self, search: &Search, asked: &Asked, read: &template::Template<'_>, path: &str) -> Response<Body> {
+    async fn page(&self, asked: &Asked, read: &template::Template<'_>, path: &str) -> Response<Body> {
         let named = match &self.rule.query.from {
             QueryFrom::TemplateParam(name) => read.params.and_then(|params| plan::from_template(params, name)),
             QueryFrom::Auto | QueryFrom::Pointer(_) | QueryFrom::UrlParam(_) => None,
         };
+        let search = &self.search;
         let Some(text) = named else { return search.resend(asked, Reason::NoQueryText).await };
         // An explanation or a profile is of a search that is not known here.
         if read.is_flagged() {
@@ -87,6 +87,23 @@ impl Template {
         let item = Item { gateway, rule: &self.rule, headers: &asked.head.headers, search: asked.search(), path };
         let planned = gateway.searches.of(&self.rule).plan(self.started, || item.plan_page(text));
         search.send(asked, item, planned, Shape::Own).await
+    }
+}
+
+impl Make for Template {
+    fn search(&self) -> &Search {
+        &self.search
+    }
+
+    fn again(&self) -> Self {
+        Self::new(self.intercept.clone(), Arc::clone(&self.rule))
+    }
+
+    async fn make(&self, asked: &Asked) -> Response<Body> {
+        match compute(asked.decoded.len(), || read(asked)).ok_or(Reason::Internal).flatten() {
+            Ok(read) => self.take(asked, &read).await,
+            Err(reason) => self.search.resend(asked, reason).await,
+        }
     }
 }
 

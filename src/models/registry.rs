@@ -3,13 +3,13 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use rerank_plugin::{Family, Loaded, Part, Progress};
+use rerank_plugin::{Device, Family, Loaded, Part, Progress};
 use tracing::{info, warn};
 
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 /// How long to wait before a failed load is tried again: doubled up to the second value.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
+/// How long to wait before a model that broke is loaded again, the first time.
+const RELOAD: Duration = Duration::from_secs(1);
+
 /// Where a model stands.
 #[derive(Clone)]
 pub enum State {
@@ -31,6 +34,8 @@ pub enum State {
     Loading,
     /// It can score.
     Ready(Arc<Reranker>),
+    /// It broke, for good: it answers from the cache while it is loaded anew.
+    Broken(Arc<Reranker>),
     /// The last try failed, for this reason; another follows.
     Unavailable(Arc<str>),
 }
@@ -108,6 +113,17 @@ struct Loader {
 /// # Errors
 /// In words that name what was tried and the remedies.
 pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings: &Surroundings) -> Result<Reranker, StartError> {
+    // Nobody loads it anew.
+    load_watched(model, rules, surroundings, mpsc::channel().0)
+}
+
+/// The same, with somebody who is told when the model cannot be made ready again.
+fn load_watched(
+    model: &config::Model,
+    rules: &[Arc<config::Rule>],
+    surroundings: &Surroundings,
+    broken: mpsc::Sender<()>,
+) -> Result<Reranker, StartError> {
     let loaded = catch_unwind(AssertUnwindSafe(|| load(model, surroundings))).map_err(|_| StartError::Panicked)??;
     let card = match &loaded {
         Loaded::Local { preparer, .. } => preparer.card(),
@@ -127,6 +143,9 @@ pub fn load_now(model: &config::Model, rules: &[Arc<config::Rule>], surroundings
         batch_tokens: model.batch_tokens,
         max_queue: model.max_queue,
         measure_unit: rules.iter().any(fuses_adaptively),
+        device: Device::Cpu,
+        scores: surroundings.scores.clone(),
+        broken,
     };
     Ok(Reranker::start(loaded, &settings, &pairs(&surroundings.digester))?)
 }
@@ -168,7 +187,7 @@ impl Registry {
     pub fn get(&self, name: &str) -> Result<Arc<Reranker>, Reason> {
         let Some(entry) = self.entries.get(name) else { return Err(Reason::ModelUnavailable) };
         match &**entry.state.load() {
-            State::Ready(reranker) => Ok(Arc::clone(reranker)),
+            State::Ready(reranker) | State::Broken(reranker) => Ok(Arc::clone(reranker)),
             State::Loading => Err(Reason::ModelLoading),
             State::Unavailable(_) => Err(Reason::ModelUnavailable),
             State::Idle => Err(entry.wake()),
@@ -206,24 +225,40 @@ impl Loader {
         thread::Builder::new().name(format!("load-{}", self.model.name)).spawn(move || self.run()).map(drop)
     }
 
-    /// Tries until it works, or until nobody wants the model any more.
+    /// Loads until it works, and again when the model breaks, until nobody wants it any more.
     fn run(self) {
-        let mut pause = RETRY.0;
+        let (mut pause, mut reload) = (RETRY.0, RELOAD);
         loop {
-            let loaded = load_now(&self.model, &self.rules, &self.surroundings);
+            let (tell, broken) = mpsc::channel();
+            let loaded = load_watched(&self.model, &self.rules, &self.surroundings, tell);
+            let begun = Instant::now();
             let Some(state) = self.state.upgrade() else { return };
             match loaded {
                 Ok(reranker) => {
                     info!(model = %self.model.name, fingerprint = %reranker.card().fingerprint, unit = reranker.unit(), "model ready");
-                    state.store(Arc::new(State::Ready(Arc::new(reranker))));
-                    return;
+                    let reranker = Arc::new(reranker);
+                    state.store(Arc::new(State::Ready(Arc::clone(&reranker))));
+                    drop(state);
+                    let weak = Arc::downgrade(&reranker);
+                    drop(reranker);
+                    if broken.recv().is_err() {
+                        return;
+                    }
+                    let (Some(state), Some(reranker)) = (self.state.upgrade(), weak.upgrade()) else { return };
+                    state.store(Arc::new(State::Broken(reranker)));
+                    // One that had worked for long is loaded again soon.
+                    pause = if begun.elapsed() > RETRY.1 { RELOAD } else { reload };
+                    reload = (pause * 2).min(RETRY.1);
+                    warn!(model = %self.model.name, retry_s = pause.as_secs(), "the model broke: it is loaded anew");
                 }
                 Err(error) => {
                     warn!(model = %self.model.name, %error, retry_s = pause.as_secs(), "model unavailable: searches keep the engine's order");
-                    state.store(Arc::new(State::Unavailable(error.to_string().into())));
+                    // One that broke has at least what is cached.
+                    if !matches!(**state.load(), State::Broken(_)) {
+                        state.store(Arc::new(State::Unavailable(error.to_string().into())));
+                    }
                 }
             }
-            drop(state);
             thread::sleep(pause);
             pause = (pause * 2).min(RETRY.1);
         }

@@ -6,7 +6,10 @@ use metrics::Counter;
 use moka::sync::Cache;
 use rerank_plugin::{Artifact, ArtifactKey, ArtifactStore};
 
-use crate::telemetry::names;
+use crate::{
+    cached::{Cached, Size},
+    telemetry::names,
+};
 
 /// What one entry weighs besides its artifact: key, cache node, allocations.
 pub(super) const ENTRY_OVERHEAD: usize = 200;
@@ -63,6 +66,16 @@ impl Store {
     pub fn bytes(&self) -> u64 {
         self.artifacts.run_pending_tasks();
         self.artifacts.weighted_size()
+    }
+}
+
+impl Cached for Store {
+    fn size(&self) -> Size {
+        Size { entries: self.entries(), bytes: self.bytes() }
+    }
+
+    fn clear(&self) {
+        Self::clear(self);
     }
 }
 

@@ -19,8 +19,13 @@ pub const PANICS: &str = "podium_panics_total";
 pub const UPSTREAM_BYTES: &str = "podium_upstream_bytes_total";
 /// Bytes of the pages that were made of them.
 pub const PAGE_BYTES: &str = "podium_page_bytes_total";
-/// Searches that were not begun because they would have been late.
+/// Searches that the model was not asked for.
 pub const SEARCHES_SHED: &str = "podium_searches_shed_total";
+
+/// Searches that are looked into at this moment.
+pub const SEARCHES_UNDER_WAY: &str = "podium_searches_under_way";
+/// Bytes of them and of their answers that are held at this moment.
+pub const INSPECTED_BYTES: &str = "podium_inspected_bytes";
 
 /// Whether a model is ready.
 pub const MODEL_READY: &str = "podium_model_ready";
@@ -151,10 +156,20 @@ pub const ALL: &[Metric] = &[
     gauge(TRUST, &[RULE], "The trust, 0 to 1, that adaptive fusion last had in the model."),
     counter(UPSTREAM_BYTES, &[RULE], "Bytes that the cluster answered to searches that were reranked, decoded."),
     counter(PAGE_BYTES, &[RULE], "Bytes of the pages that were made of those answers, before they are encoded."),
-    counter(SEARCHES_SHED, &[MODEL, REASON], "Searches that were given up before they cost anything, because they would have been late."),
+    counter(
+        SEARCHES_SHED,
+        &[MODEL, REASON],
+        "Searches that the model was not asked for: they would have been late, there was no room, or it is not there.",
+    ),
     counter(REQUESTS, &[ROUTE, STATUS_CLASS], "Requests of clients, by where they went and how they were answered."),
     counter(PANICS, &[], "Requests that a bug of Podium's own ended with a 500."),
-    gauge(MODEL_READY, &[MODEL], "Whether the model is ready: 1, or 0 while it is loading or cannot be loaded."),
+    gauge(SEARCHES_UNDER_WAY, &[], "Searches that are looked into now; `max-concurrent-searches` is the bound."),
+    gauge(INSPECTED_BYTES, &[], "Bytes of searches and answers that are held now; `inspected-memory` is the bound."),
+    gauge(
+        MODEL_READY,
+        &[MODEL],
+        "Whether the model is ready, or waits for its first search: 1, or 0 while it is loading or cannot be loaded.",
+    ),
     gauge(QUEUE_PAIRS, &[MODEL], "Pairs that wait for the model."),
     gauge(QUEUE_TOKENS, &[MODEL], "Tokens that wait for the model."),
     histogram(BATCH_PAIRS, PAIRS, &[MODEL], "Pairs in one forward pass."),

@@ -77,11 +77,18 @@ fn describe() {
     }
 }
 
-/// Returns the page with its metrics in the order of their names, so that two pages can be compared.
+/// Returns the page with its metrics in the order of their names, and their series in that of their labels, so that two pages can
+/// be compared; the buckets of a histogram keep their own.
 fn sorted(page: &str) -> String {
-    let mut metrics: Vec<&str> = page.split(BETWEEN).filter(|metric| !metric.is_empty()).collect();
+    let mut metrics: Vec<Vec<&str>> = page.split(BETWEEN).filter(|text| !text.is_empty()).map(|text| text.lines().collect()).collect();
     metrics.sort_unstable();
-    metrics.iter().flat_map(|metric| [metric, BETWEEN]).collect()
+    for lines in &mut metrics {
+        let series = lines.iter().position(|line| !line.starts_with('#')).unwrap_or(lines.len());
+        if !lines[..series].iter().any(|line| line.ends_with(" histogram")) {
+            lines[series..].sort_unstable();
+        }
+    }
+    metrics.iter().flat_map(|lines| lines.iter().flat_map(|line| [*line, "\n"]).chain(["\n"])).collect()
 }
 
 // === impl MetricsPage ===
@@ -104,8 +111,10 @@ mod tests {
     use super::sorted;
 
     #[test]
-    fn metrics_are_in_the_order_of_their_names() {
-        let page = "# HELP b x\nb 1\n\n# HELP a x\na 2\n\n";
-        assert_eq!(sorted(page), "# HELP a x\na 2\n\n# HELP b x\nb 1\n\n");
+    fn metrics_are_in_the_order_of_their_names_and_series_in_that_of_their_labels() {
+        let counter = ["# HELP b x\n# TYPE b counter\n", "b{one=\"1\"} 1\n", "b{one=\"2\"} 0\n"];
+        let histogram = "# HELP a x\n# TYPE a histogram\na_bucket{le=\"2\"} 1\na_bucket{le=\"10\"} 2\na_sum 5\na_count 2\n";
+        let page = format!("{}{}{}\n{histogram}\n", counter[0], counter[2], counter[1]);
+        assert_eq!(sorted(&page), format!("{histogram}\n{}\n", counter.concat()));
     }
 }

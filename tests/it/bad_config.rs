@@ -132,10 +132,10 @@ model = 'm'
 fn unknown_keys() {
     table(&[
         ("windw = 3", "p.toml:9: rules[0].windw: unknown key; did you mean `window`?"),
-        ("answer-cache = '5s'", "p.toml:9: rules[0].answer-cache: not supported by this version; leave it out"),
+        ("sticky-preference = true", "p.toml:9: rules[0].sticky-preference: not supported by this version; leave it out"),
         (
             "colour = 'red'",
-            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, on-timeout, timeout, total-timeout, fusion, trust, score, annotate, headers",
+            "p.toml:9: rules[0].colour: unknown key; known here: index, when, model, instruction, fields, query, trust-client, serve-retrievers, ext-rerank, min-score, window, on-timeout, timeout, total-timeout, fusion, trust, score, annotate, answer-cache, headers",
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
@@ -144,7 +144,7 @@ fn unknown_keys() {
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
         (
             "[cache]\n\"a b\" = 1",
-            "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, scores-scope, page-memory",
+            "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, answers, scores-scope, page-memory",
         ),
     ]);
 }

@@ -49,7 +49,7 @@ fn programs_get_the_problems_as_json() {
         r#"{"file":"podium.toml","problems":["#,
         r#"{"path":"upstream.nodes","line":2,"value":"[]","remedy":"must be an array of addresses, such as [\"http://127.0.0.1:9200\"]"},"#,
         r#"{"path":"listener.tls","line":3,"value":null,"remedy":"not supported by this version; leave it out"}],"#,
-        r#""cluster":null,"vectors_file":null,"models":[],"rules":[]}"#,
+        r#""memory":null,"cluster":null,"vectors_file":null,"models":[],"rules":[]}"#,
         "\n",
     );
     assert_eq!(said(&output), (Some(2), expected, ""));
@@ -88,9 +88,25 @@ fn check_shows_what_the_model_would_see_and_what_is_missing() {
     let (code, out, err) = said(&output);
     assert_eq!((code, err), (Some(1), ""), "a model is missing");
     let lines: Vec<&str> = out.lines().collect();
-    assert_eq!(lines[..2], ["podium.toml: no problems", "cluster: elasticsearch 9.5.3"]);
-    assert!(lines[2].starts_with("model m: NOT LOADED: ") && lines[2].contains("./nowhere"), "{}", lines[2]);
-    assert_eq!(lines[3..], ["rules[0] on shoes: 1 of 2 hits have text", "    red shoe | Brand: x"]);
+    let memory = "memory: cache.scores 256.0 MiB + cache.vectors 1.0 GiB + limits.inspected-memory 512.0 MiB = 1.8 GiB of ";
+    assert!(lines[0] == "podium.toml: no problems" && lines[1].starts_with(memory), "{out}");
+    assert_eq!(lines[2], "cluster: elasticsearch 9.5.3");
+    assert!(lines[3].starts_with("model m: NOT LOADED: ") && lines[3].contains("./nowhere"), "{}", lines[3]);
+    assert_eq!(lines[4..], ["rules[0] on shoes: 1 of 2 hits have text", "    red shoe | Brand: x"]);
+}
+
+#[test]
+fn check_refuses_caches_that_no_machine_has_the_memory_for() {
+    let nodes = cluster(r#"{"version":{"number":"9.5.3"},"hits":{"hits":[]}}"#);
+    let config = format!(
+        "[upstream]\nnodes = ['{nodes}']\n[cache]\nscores = '1EiB'\nvectors = '2EiB'\n[models.m]\nsource = './nowhere'\n\
+         [[rules]]\nindex = ['shoes']\nmodel = 'm'\nfields = ['title']\nanswer-cache = '5s'\n"
+    );
+    let output = podium(&["check"], Some(&config));
+    let (code, out, _) = said(&output);
+    let sum = "cache.scores 1.0 EiB + cache.vectors 2.0 EiB + cache.answers 64.0 MiB + limits.inspected-memory 512.0 MiB = 3.0 EiB";
+    assert_eq!(code, Some(1));
+    assert!(out.contains(&format!("memory: TOO LITTLE: {sum} is more than this machine has, ")) && out.contains(": lower what is largest"));
 }
 
 #[test]

@@ -92,7 +92,9 @@ async fn case_2_a_model_that_is_too_slow_is_not_waited_for() {
 async fn case_2_work_for_a_search_that_was_answered_stops() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;
     let gateway = app::start(&engine, &rules("test-observed")).await;
-    assert_engine_order(&engine, &gateway, &Call::search(MATCH), "timeout").await;
+    let reply = gateway.search(MATCH).await;
+    assert!(["skipped; reason=timeout", "skipped; reason=overloaded"].contains(&reply.rerank_status()), "{}", reply.rerank_status());
+    assert_same(&reply, &Call::search(MATCH).send(engine.node.address).await);
     // Time enough for the whole window, were anybody at it.
     tokio::time::sleep(COST * 60).await;
     let documents = gateway.observed.documents();
@@ -103,7 +105,7 @@ async fn case_2_work_for_a_search_that_was_answered_stops() {
 async fn the_total_budget_counts_the_engines_time() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;
     engine.trouble(|_| Some(Trouble::Slow(Duration::from_millis(60))));
-    let gateway = app::start(&engine, &REVERSE.replace("\"60s\"", "\"50ms\"")).await;
+    let gateway = app::start(&engine, &REVERSE.replace("\"60s\"", "\"50ms\"").replace("\"30s\"", "\"50ms\"")).await;
     assert_engine_order(&engine, &gateway, &Call::search(MATCH), "timeout").await;
 }
 
@@ -111,11 +113,17 @@ async fn the_total_budget_counts_the_engines_time() {
 async fn a_window_that_the_queue_does_not_hold_is_shed() {
     let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
     let gateway = app::start(&engine, &rules("fake-hang").replace("[[rules]]", "max-queue = 50\n[[rules]]")).await;
-    let first_page = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#);
-    // The first is with the model, the second fills the queue.
-    for reason in ["timeout", "timeout", "queue-full"] {
-        assert_engine_order(&engine, &gateway, &first_page, reason).await;
-    }
+    // One pair of the first is with the model, the others wait; the second finds no room for fifty.
+    let call = |word: &str| Call::search(&format!(r#"{{"query":{{"match":{{"title":"{word}"}}}}}}"#));
+    let first = call("shoe");
+    let first = first.send(gateway.address);
+    let second = async {
+        tokio::time::sleep(TIMEOUT / 3).await;
+        assert_engine_order(&engine, &gateway, &call("boot"), "queue-full").await;
+    };
+    let (first, ()) = tokio::join!(first, second);
+    assert_eq!(first.rerank_status(), "skipped; reason=timeout");
+    assert_engine_order(&engine, &gateway, &call("sandal"), "timeout").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

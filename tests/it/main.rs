@@ -6,6 +6,8 @@
 mod bad_company;
 /// Wrong configurations, by their messages.
 mod bad_config;
+/// What is kept between searches.
+mod caches;
 /// What a request says stays in the request.
 mod canary;
 /// Models that are read from a checkpoint, as an operator names them.
@@ -20,6 +22,8 @@ mod compatibility;
 mod connections;
 /// A cross-encoder of three layers, from its folder to the client's page.
 mod cross_encoder;
+/// Every step from a whole window to the engine's order.
+mod degraded;
 /// The demo as the binary shows it.
 #[cfg(feature = "demo")]
 mod demo;
@@ -33,6 +37,8 @@ mod explain;
 mod failures;
 /// Features of `_search` beside the query.
 mod features;
+/// How much is looked into at one time.
+mod limits;
 /// What the gateway counts, and the document of it.
 mod metrics;
 /// Several searches in one call.

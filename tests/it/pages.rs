@@ -168,7 +168,8 @@ async fn a_client_that_leaves_takes_nobody_with_it() {
     leader.abort();
     let reply = follower.await.unwrap();
     assert_reranked(&reply);
-    assert_eq!(gateway.observed.searches(), 2);
+    let begun = gateway.observed.searches();
+    assert!((1..=2).contains(&begun), "the follower begins anew, or goes on with what is under way: {begun}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

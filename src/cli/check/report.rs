@@ -13,6 +13,7 @@ use crate::{
     cli::product::product,
     config::Problem,
     inference::Reranker,
+    machine::{self, Demand},
     models::{
         StartError,
         vectors::{Shape, Vectors},
@@ -25,11 +26,19 @@ use crate::{
 pub(super) struct Report {
     file: PathBuf,
     problems: Vec<Problem>,
+    pub(super) memory: Option<Memory>,
     pub(super) cluster: Option<Cluster>,
     /// What stands in `cache.vectors-file`, where the configuration names one.
     pub(super) vectors_file: Option<VectorsFile>,
     pub(super) models: Vec<Model>,
     pub(super) rules: Vec<Rule>,
+}
+
+/// Whether what the configuration may take fits into this machine.
+#[derive(Debug, Serialize)]
+pub(super) struct Memory {
+    fits: bool,
+    says: String,
 }
 
 /// Whether the cluster answers.
@@ -91,12 +100,14 @@ pub(super) struct Rule {
 impl Report {
     /// Returns a report of a file with these problems, before anything else was looked at.
     pub(super) fn of_problems(file: &Path, problems: Vec<Problem>) -> Self {
-        Self { file: file.to_owned(), problems, cluster: None, vectors_file: None, models: Vec::new(), rules: Vec::new() }
+        let file = file.to_owned();
+        Self { file, problems, memory: None, cluster: None, vectors_file: None, models: Vec::new(), rules: Vec::new() }
     }
 
     /// Returns whether everything that a search needs is there. Warnings of rules are only worth a look.
     pub(super) fn is_fine(&self) -> bool {
         self.problems.is_empty()
+            && self.memory.as_ref().is_none_or(|memory| memory.fits)
             && self.cluster.as_ref().is_none_or(|cluster| cluster.reached)
             && self.models.iter().all(|model| model.loaded)
     }
@@ -105,6 +116,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}: no problems", self.file.display())?;
+        if let Some(Memory { fits, says }) = &self.memory {
+            writeln!(formatter, "memory: {}{says}", if *fits { "" } else { "TOO LITTLE: " })?;
+        }
         if let Some(Cluster { reached, says }) = &self.cluster {
             writeln!(formatter, "cluster: {}{says}", if *reached { "" } else { "NOT REACHED: " })?;
         }
@@ -115,6 +129,16 @@ impl fmt::Display for Report {
             writeln!(formatter, "model {name}: {}{says} ({seconds:.1} s)", if *loaded { "" } else { "NOT LOADED: " })?;
         }
         self.rules.iter().try_for_each(|rule| write!(formatter, "{rule}"))
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    pub(super) fn new(demand: &Demand, memory: &machine::Memory) -> Self {
+        let checked = demand.check(memory);
+        let fits = checked.is_ok();
+        Self { fits, says: checked.map_or_else(|error| error.to_string(), |()| format!("{demand} of {memory}")) }
     }
 }
 

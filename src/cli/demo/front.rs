@@ -113,7 +113,7 @@ impl Front {
     pub(super) async fn model(&self) -> anyhow::Result<Arc<Reranker>> {
         loop {
             match self.registry.states().find(|(name, _)| **name == *self.rule.model) {
-                Some((_, State::Ready(reranker))) => return Ok(reranker),
+                Some((_, State::Ready(reranker) | State::Broken(reranker))) => return Ok(reranker),
                 Some((_, State::Unavailable(reason))) => bail!("{reason}"),
                 Some((_, State::Idle | State::Loading)) => time::sleep(LOOK).await,
                 None => bail!("the example names a model that it does not describe"),

@@ -128,7 +128,7 @@ async fn loaded(registry: &Registry) -> Option<String> {
         if !states.iter().any(|(_, state)| matches!(state, State::Idle | State::Loading)) {
             return states.into_iter().find_map(|(name, state)| match state {
                 State::Unavailable(reason) => Some(format!("model {name}: {reason}")),
-                State::Idle | State::Loading | State::Ready(_) => None,
+                State::Idle | State::Loading | State::Ready(_) | State::Broken(_) => None,
             });
         }
         time::sleep(BETWEEN_LOOKS).await;

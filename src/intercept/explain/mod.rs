@@ -68,7 +68,7 @@ impl Intercept {
             Match::Mixed { .. } => return told.skip(Reason::MixedRules),
             Match::Rule(rule) => rule,
         };
-        match Asked::read(request, self.gateway.max_inspected_body, rule.total_timeout).await {
+        match Asked::read(request, &self.gateway, rule.total_timeout).await {
             Ok(asked) => self.explain_read(&rule, &asked, path).await,
             Err(Unread::Forward(_, reason)) => told.skip(reason),
             Err(Unread::Broken) => told.fail(Reason::NotJson, "the request's body broke off".to_owned()),
@@ -133,7 +133,7 @@ impl Explainer<'_> {
             Ok(response) => response,
             Err(error) => return told.fail(Reason::UpstreamStatus, error.to_string()),
         };
-        match answer::read(response, gateway.max_inspected_body, plan.rewrites()).await {
+        match answer::read(response, gateway, plan.rewrites()).await {
             Answer::Final(response) => told.fail(Reason::UpstreamStatus, format!("the engine answered {}", response.status())),
             Answer::Refused(reason) => told.skip(reason),
             Answer::Hits { decoded, .. } => {
@@ -154,8 +154,9 @@ impl Explainer<'_> {
         if response.failed_shards > 0 && plan.rewrites() {
             return told.skip(Reason::RewriteRejected);
         }
-        let ranking =
-            Ranking { gateway: &self.intercept.gateway, rule: self.rule, plan, path: self.path, response: &response, bytes, scope: None };
+        let gateway = &self.intercept.gateway;
+        let scope = gateway.scope(&self.asked.head.headers);
+        let ranking = Ranking { gateway, rule: self.rule, plan, path: self.path, response: &response, bytes, scope };
         let candidates = ranking.candidates().unwrap_or_default();
         let started = Instant::now();
         let scored = ranking.score(reranker, Deadline::after(PATIENCE), false).await;

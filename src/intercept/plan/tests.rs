@@ -29,6 +29,7 @@ pub(in crate::intercept) fn rule() -> Rule {
         trust: None,
         score: ScorePolicy::Replace,
         annotate: false,
+        answer_cache: None,
         headers: true,
         serve_retrievers: false,
         ext_rerank: ExtRerank::Forward,

@@ -57,10 +57,17 @@ pub(crate) async fn start_with(engine: &FakeEngine, models_and_rules: &str, fami
     start_before(engine.node.address, models_and_rules, families).await
 }
 
-/// Starts a gateway in front of whatever engine listens there.
+/// Starts a gateway in front of whatever engine listens there. No scores are kept unless the test says so: most tests ask one model the
+/// same again and again, and want its answer each time.
 pub(crate) async fn start_before(node: SocketAddr, models_and_rules: &str, families: Vec<Box<dyn Family>>) -> Gateway {
-    let text =
-        format!("listener.address = '127.0.0.1:0'\nadmin.address = '127.0.0.1:0'\nupstream.nodes = ['http://{node}']\n{models_and_rules}");
+    let (scores, models_and_rules) = match models_and_rules.contains("scores = ") {
+        true => ("", models_and_rules.to_owned()),
+        false if models_and_rules.contains("[cache]") => ("", models_and_rules.replace("[cache]", "[cache]\nscores = 0")),
+        false => ("cache.scores = 0", models_and_rules.to_owned()),
+    };
+    let text = format!(
+        "{scores}\nlistener.address = '127.0.0.1:0'\nadmin.address = '127.0.0.1:0'\nupstream.nodes = ['http://{node}']\n{models_and_rules}"
+    );
     let more = fake_models::MORE_KINDS.map(|name| Kind { name, loads: false });
     let config = parse(Path::new("test.toml"), &text, &[KINDS, FAKE_KINDS, &more].concat()).unwrap_or_else(|problems| panic!("{problems}"));
     let usual = app::surroundings(&config, Environment::default(), Arc::new(Silent));

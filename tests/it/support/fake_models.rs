@@ -16,7 +16,7 @@ use rerank_plugin::{
 };
 
 /// Kinds beside the plugin crate's.
-pub(crate) const MORE_KINDS: [&str; 3] = ["test-observed", "test-loading", "test-missing"];
+pub(crate) const MORE_KINDS: [&str; 4] = ["test-observed", "test-loading", "test-missing", "fake-scripted"];
 
 /// What a document costs the observed model.
 pub(crate) const COST: Duration = Duration::from_millis(5);

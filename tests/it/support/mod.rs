@@ -14,6 +14,7 @@ pub(crate) mod fake_wire;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod log;
+pub(crate) mod metrics;
 #[cfg(feature = "demo")]
 pub(crate) mod tiny_model;
 

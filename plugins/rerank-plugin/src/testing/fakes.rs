@@ -1,6 +1,14 @@
 //! Rerankers that need no weights and behave, or misbehave, on purpose.
 
-use std::{collections::HashMap, sync::Arc, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use crate::{
     Card, Detection, Document, Family, Fault, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Pair, Part, Prepared, PreparedQuery,
@@ -41,16 +49,21 @@ struct FakePreparer {
 
 struct FakeScorer {
     behaviour: Behaviour,
-    queries: HashMap<StateId, State>,
+    queries: HashMap<StateId, Arc<[String]>>,
     next: u64,
 }
 
-struct State {
-    words: Vec<String>,
-    seen: u32,
+/// A query's words, and how many documents were prepared for it.
+struct QueryWords {
+    words: Arc<[String]>,
+    prepared: AtomicU32,
 }
 
-struct Words(Vec<String>);
+/// A document's words, and which of its query's documents it is, from 1.
+pub(super) struct Words {
+    pub(super) words: Vec<String>,
+    number: u32,
+}
 
 // === impl Fake ===
 
@@ -98,12 +111,14 @@ impl Preparer for FakePreparer {
 
     fn query(&self, query: &Query) -> Result<PreparedQuery, Fault> {
         let words = self.words(&query.parts);
-        Ok(PreparedQuery::new(words.len() as u32, Words(words)))
+        Ok(PreparedQuery::new(words.len() as u32, QueryWords { words: words.into(), prepared: AtomicU32::new(0) }))
     }
 
-    fn document(&self, _query: &PreparedQuery, document: &Document) -> Result<Prepared, Fault> {
+    fn document(&self, query: &PreparedQuery, document: &Document) -> Result<Prepared, Fault> {
         let words = self.words(&document.parts);
-        Ok(Prepared::new(words.len().max(1) as u32, Words(words)))
+        let QueryWords { prepared, .. } = query.inner()?;
+        let number = prepared.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(Prepared::new(words.len().max(1) as u32, Words { words, number }))
     }
 }
 
@@ -130,10 +145,10 @@ fn words(parts: &[Part]) -> Vec<String> {
 impl Scorer for FakeScorer {
     fn begin(&mut self, queries: &[&PreparedQuery], _stop: &Stop) -> Vec<Result<StateId, Fault>> {
         let mut begin = |query: &&PreparedQuery| {
-            let Words(words) = query.inner()?;
+            let QueryWords { words, .. } = query.inner()?;
             let id = StateId(self.next);
             self.next += 1;
-            self.queries.insert(id, State { words: words.clone(), seen: 0 });
+            self.queries.insert(id, Arc::clone(words));
             Ok(id)
         };
         queries.iter().map(&mut begin).collect()
@@ -163,18 +178,15 @@ impl FakeScorer {
         if stop.asked() && self.behaviour != Behaviour::Hang {
             return Err(Fault::Stopped);
         }
-        let Words(words) = document.inner()?;
-        let state = self.queries.get_mut(&state).ok_or(Fault::Model("unknown state".into()))?;
+        let Words { words, number } = document.inner()?;
+        let query = self.queries.get(&state).ok_or(Fault::Model("unknown state".into()))?;
         let order = match self.behaviour {
             Behaviour::Identity => 0.0,
-            Behaviour::Reverse => {
-                state.seen += 1;
-                state.seen as f32
-            }
-            Behaviour::Overlap | Behaviour::WrongCount => overlap(&state.words, words),
+            Behaviour::Reverse => *number as f32,
+            Behaviour::Overlap | Behaviour::WrongCount => overlap(query, words),
             Behaviour::FixedCost(cost) => {
                 thread::sleep(cost);
-                overlap(&state.words, words)
+                overlap(query, words)
             }
             Behaviour::Hang => loop {
                 thread::sleep(Duration::from_secs(3600));

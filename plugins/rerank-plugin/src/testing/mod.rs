@@ -2,7 +2,9 @@
 
 pub mod conformance;
 mod fakes;
+mod scripted;
 mod store;
 
 pub use fakes::{Behaviour, Fake};
+pub use scripted::{Script, Scripted};
 pub use store::MapStore;
