@@ -15,6 +15,8 @@ use crate::support::{
 };
 
 const MATCH: &str = r#"{"query":{"match":{"title":"shoe"}},"size":7}"#;
+/// Tests keep none unless they say so.
+const SCORES: &str = "cache.scores = '16MiB'\n";
 /// A whole answer in which a shard was not waited for.
 const TIMED_OUT: &str = r#"{"took":1,"timed_out":true,"_shards":{"total":2,"successful":2,"skipped":0,"failed":0},"hits":{"max_score":2.0,"hits":[
     {"_index":"products","_id":"a","_score":2.0,"_source":{"title":"one"}},{"_index":"products","_id":"b","_score":1.0,"_source":{"title":"two"}}]}}"#;
@@ -256,8 +258,7 @@ async fn cached(gateway: &Gateway, call: &Call) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_scored_once_is_not_scored_again_until_the_cache_is_emptied() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;
-    let rules = REVERSE.replace("fake-reverse", "test-observed");
-    let gateway = app::start(&engine, &format!("cache.scores = '256MiB'\n{rules}")).await;
+    let gateway = app::start(&engine, &format!("{SCORES}{}", REVERSE.replace("fake-reverse", "test-observed"))).await;
     let (call, other) = (Call::search(MATCH), Call::search(&MATCH.replace("shoe", "boot")));
     assert_eq!((cached(&gateway, &call).await, gateway.observed.documents()), ("0".to_owned(), 50));
     for asked in [call.clone(), call.clone().with("authorization", "Basic ZXZl"), call.clone().query("preference=other")] {
@@ -275,7 +276,7 @@ async fn what_was_scored_once_is_not_scored_again_until_the_cache_is_emptied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scores_may_be_kept_for_each_identity_alone() {
     let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
-    let gateway = app::start(&engine, &format!("cache.scores = '256MiB'\ncache.scores-scope = 'identity'\n{REVERSE}")).await;
+    let gateway = app::start(&engine, &format!("{SCORES}cache.scores-scope = 'identity'\n{REVERSE}")).await;
     let by = |who: &str, id: &str| Call::search(MATCH).with("authorization", who).with("x-opaque-id", id);
     assert_eq!(cached(&gateway, &by("Basic Ym9i", "1")).await, "0");
     assert_eq!(cached(&gateway, &by("Basic Ym9i", "2")).await, "50");
