@@ -9,14 +9,15 @@ mod tests;
 mod write;
 
 use std::{
+    collections::HashSet,
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use rerank_plugin::{Artifact, ArtifactKey, Card, Slot};
+use rerank_plugin::{Artifact, ArtifactKey, Card, Fingerprint, Slot};
 use tracing::{info, warn};
 
 pub use self::{
@@ -39,6 +40,8 @@ pub struct Vectors(Option<Arc<Opened>>);
 struct Opened {
     path: PathBuf,
     digester: Digester,
+    /// The models whose vectors were read: one that is loaded again finds them in the cache, or does without those that it has lost.
+    filled: Mutex<HashSet<Fingerprint>>,
 }
 
 /// Why a file of vectors is of no use.
@@ -125,7 +128,7 @@ impl Vectors {
             return Err(VectorsError::Missing(path.to_owned()));
         }
         let digester = read::open(path)?.digester().clone();
-        Ok(Self(Some(Arc::new(Opened { path: path.to_owned(), digester }))))
+        Ok(Self(Some(Arc::new(Opened { path: path.to_owned(), digester, filled: Mutex::default() }))))
     }
 
     /// Opens the file that the configuration names, if it names one; where it is of no use, the log says why and what to do.
@@ -154,9 +157,12 @@ impl Vectors {
         read::open(&opened.path)?.survey().map(Some).map_err(|source| opened.unreadable(source))
     }
 
-    /// Puts the file's vectors of this model into the store, as many as there is room for, the newest if not all.
+    /// Puts the file's vectors of this model into the store, once: as many as there is room for, the newest if not all.
     pub(super) fn fill(&self, card: &Card, store: &Store) {
         let Some(opened) = self.0.as_ref().filter(|_| card.keeps_vectors) else { return };
+        if !opened.filled.lock().unwrap_or_else(PoisonError::into_inner).insert(card.fingerprint) {
+            return;
+        }
         if let Err(error) = opened.fill(card, store) {
             warn!(%error, "no vectors to begin with");
         }

@@ -230,6 +230,17 @@ fn models_without_vectors_and_configurations_without_a_file_read_nothing() {
 }
 
 #[test]
+fn a_model_that_is_loaded_again_does_not_read_its_vectors_again() {
+    let (_folder, path) = usual();
+    let (vectors, store) = (Vectors::open(&path).unwrap(), Store::new(1 << 20));
+    vectors.fill(&card(), &store);
+    assert_eq!(store.entries(), 10);
+    store.clear();
+    vectors.clone().fill(&card(), &store);
+    assert_eq!(store.entries(), 0, "what was emptied stays empty");
+}
+
+#[test]
 fn what_a_full_disk_left_half_written_is_taken_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v.bin");
