@@ -239,9 +239,52 @@ impl Seldom {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{
+        path::Path,
+        time::{Duration, Instant},
+    };
 
-    use super::Seldom;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::{Searches, Seldom};
+    use crate::{
+        config::{self, KINDS},
+        rerank::{Outcome, Reason, Reranked},
+    };
+
+    #[test]
+    fn searches_are_counted_apart_by_outcome_and_reason() {
+        let text =
+            "upstream.nodes = ['http://a']\nmodels.m.source = './m'\nrules = [{ index = ['a*', '-b'], model = 'm', fields = ['t'] }]\n";
+        let config = config::parse(Path::new("podium.toml"), text, KINDS).expect("a right configuration");
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let page = recorder.handle();
+        let whole = Reranked { model: "m".into(), window: 40, scored: 40, cached: 0, trust: Some(0.5), dropped: None, late: None };
+        metrics::with_local_recorder(&recorder, || {
+            let searches = Searches::new(&config.rules);
+            let outcomes = [
+                Outcome::Reranked(whole.clone()),
+                Outcome::Reranked(Reranked { late: Some(Reason::Timeout), trust: Some(0.7), ..whole }),
+                Outcome::Skipped(Reason::Timeout),
+                Outcome::Skipped(Reason::Internal),
+                Outcome::Skipped(Reason::Timeout),
+            ];
+            outcomes.iter().for_each(|outcome| searches.of(&config.rules[0]).tell(outcome, Duration::from_millis(3), None));
+        });
+        let page = page.render();
+        for line in [
+            "podium_searches_total{rule=\"0\",outcome=\"reranked\",reason=\"\"} 1\n",
+            "podium_searches_total{rule=\"0\",outcome=\"partial\",reason=\"timeout\"} 1\n",
+            "podium_searches_total{rule=\"0\",outcome=\"skipped\",reason=\"timeout\"} 2\n",
+            "podium_searches_total{rule=\"0\",outcome=\"skipped\",reason=\"internal\"} 1\n",
+            "podium_window_hits_count{rule=\"0\"} 2\n",
+            "podium_search_seconds_count{rule=\"0\",stage=\"total\"} 5\n",
+            "podium_trust{rule=\"0\"} 0.7\n",
+            "podium_rule_info{rule=\"0\",index=\"a*,-b\",model=\"m\"} 1\n",
+        ] {
+            assert!(page.contains(line), "{line}{page}");
+        }
+    }
 
     #[test]
     fn a_line_that_repeats_is_written_once_a_second_and_says_how_often() {
