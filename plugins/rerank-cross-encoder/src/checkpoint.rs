@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
 const MODULES: &str = "modules.json";
 const SENTENCE_TRANSFORMERS: &str = "config_sentence_transformers.json";
 const CLASSIFIER: &str = "ForSequenceClassification";
@@ -121,7 +122,7 @@ fn checked(folder: &Folder, config: &Config) -> Result<Checkpoint, LoadError> {
         "BertForSequenceClassification" => Architecture::Bert(BertShape::read(folder)?),
         "XLMRobertaForSequenceClassification" => Architecture::XlmRoberta(BertShape::read(folder)?),
         "ModernBertForSequenceClassification" => Architecture::ModernBert(ModernBertShape::read(folder)?, modern_head(folder)?),
-        _ => Architecture::Deberta(DebertaShape::read(folder)?, deberta_activation(folder)?),
+        _ => deberta(folder)?,
     };
     Ok(Checkpoint { architecture, labels, config: folder.read(CONFIG)? })
 }
@@ -150,11 +151,18 @@ fn modern_head(folder: &Folder) -> Result<ModernHead, LoadError> {
     Ok(ModernHead { means, bias: config.classifier_bias, activation })
 }
 
-/// Returns the activation of the pooler; where nothing says it, it is what the reference takes.
-fn deberta_activation(folder: &Folder) -> Result<Activation, LoadError> {
+/// Many a DeBERTa comes with the file of sentencepiece alone. Where nothing names the pooler's activation, it is the reference's.
+fn deberta(folder: &Folder) -> Result<Architecture, LoadError> {
+    if !folder.has(TOKENIZER) {
+        return Err(LoadError::Unsupported {
+            reason: format!("{} has no {TOKENIZER}, and spm.model is not read", folder.path().display()),
+            remedy: "let transformers write one into a copy: AutoTokenizer.from_pretrained(source).save_pretrained(copy)".into(),
+        });
+    }
     let config: DebertaConfig = folder.json(CONFIG)?;
     let name = config.pooler_hidden_act.as_deref().unwrap_or("gelu");
-    Activation::named(name).ok_or_else(|| unsupported(format!("pooler_hidden_act is {name:?}")))
+    let activation = Activation::named(name).ok_or_else(|| unsupported(format!("pooler_hidden_act is {name:?}")))?;
+    Ok(Architecture::Deberta(DebertaShape::read(folder)?, activation))
 }
 
 // === impl Config ===

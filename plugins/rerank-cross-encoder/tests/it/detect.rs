@@ -78,6 +78,17 @@ fn what_would_change_scores_and_is_not_done_here_is_refused() {
     ] {
         assert_refused("modernbert", (key, value), word);
     }
+    let changed = Changed::copy("bert");
+    changed.put("modules.json", &json!([{ "idx": 0, "name": "0", "path": "", "type": "a.Transformer" }]));
+    assert_eq!(detect(changed.path()), Detection::Yes);
+    changed.put("config_sentence_transformers.json", &json!({ "prompts": { "query": "find: " } }));
+    assert!(reason(&changed).contains("prompts"));
+    changed.put("modules.json", &json!([{ "idx": 1, "name": "1", "path": "1_Dense", "type": "a.Dense" }]));
+    assert!(reason(&changed).contains("has a a.Dense in \"1_Dense\""));
+}
+
+#[test]
+fn what_a_deberta_would_do_otherwise_is_refused() {
     for (key, value, word) in [
         ("relative_attention", json!(false), "config.json says that relative_attention is false"),
         ("is_decoder", json!(true), "is_decoder"),
@@ -97,12 +108,8 @@ fn what_would_change_scores_and_is_not_done_here_is_refused() {
         assert_refused("debertav3", (key, value), word);
     }
     assert_refused("debertav2", ("conv_groups", json!(4)), "conv_groups is 4; take a checkpoint made like microsoft/deberta-v3-base");
+    let changed = Changed::copy("debertav3");
+    std::fs::remove_file(changed.path().join("tokenizer.json")).unwrap();
+    assert!(reason(&changed).contains("has no tokenizer.json, and spm.model is not read; let transformers write one"));
     assert_refused("debertav2", ("conv_act", json!("mish")), "conv_act is \"mish\"");
-    let changed = Changed::copy("bert");
-    changed.put("modules.json", &json!([{ "idx": 0, "name": "0", "path": "", "type": "a.Transformer" }]));
-    assert_eq!(detect(changed.path()), Detection::Yes);
-    changed.put("config_sentence_transformers.json", &json!({ "prompts": { "query": "find: " } }));
-    assert!(reason(&changed).contains("prompts"));
-    changed.put("modules.json", &json!([{ "idx": 1, "name": "1", "path": "1_Dense", "type": "a.Dense" }]));
-    assert!(reason(&changed).contains("has a a.Dense in \"1_Dense\""));
 }
