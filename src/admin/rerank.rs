@@ -192,7 +192,9 @@ fn refused(reason: Reason, model: &str) -> Refusal {
     let (status, words) = match reason {
         Reason::ModelLoading => (StatusCode::SERVICE_UNAVAILABLE, "is loading"),
         Reason::ModelUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "is unavailable; /ready says why"),
+        Reason::BreakerOpen => (StatusCode::SERVICE_UNAVAILABLE, "fails too often at present; it is tried again within seconds"),
         Reason::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "has too many documents waiting"),
+        Reason::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "would not score as many in time"),
         Reason::Timeout => (StatusCode::GATEWAY_TIMEOUT, "did not score in time"),
         Reason::NoQueryText => (StatusCode::BAD_REQUEST, "cannot read the query"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed; the log says more"),
