@@ -129,8 +129,8 @@ impl RerankApi {
             Ok(Collected::TooSlow(_)) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
             Err(_) => return Err(bad("the body broke off".to_owned())),
         };
-        let text = body.clone();
-        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&text)).await;
+        let held = body.clone();
+        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&held)).await;
         let read = read.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed".to_owned()))?;
         let ask = read.map_err(|error| bad(format!("the body is no call of this API: {error}")))?;
         if ask.documents.len() > MOST_DOCUMENTS {
@@ -192,7 +192,9 @@ fn refused(reason: Reason, model: &str) -> Refusal {
     let (status, words) = match reason {
         Reason::ModelLoading => (StatusCode::SERVICE_UNAVAILABLE, "is loading"),
         Reason::ModelUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "is unavailable; /ready says why"),
+        Reason::BreakerOpen => (StatusCode::SERVICE_UNAVAILABLE, "fails too often at present; it is tried again within seconds"),
         Reason::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "has too many documents waiting"),
+        Reason::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "would not score as many in time"),
         Reason::Timeout => (StatusCode::GATEWAY_TIMEOUT, "did not score in time"),
         Reason::NoQueryText => (StatusCode::BAD_REQUEST, "cannot read the query"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "failed; the log says more"),

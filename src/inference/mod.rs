@@ -344,7 +344,7 @@ impl Found {
             }
         }
         let scored = by_document.iter().flatten().count();
-        if is_late && (!ask.partial || scored < ask.least.max(LEAST).min(asked)) {
+        if is_late && (!ask.partial || scored < LEAST) {
             return Err(Reason::Timeout);
         }
         Ok(Scores { by_document, asked, cached, late: is_late.then_some(Reason::Timeout) })

@@ -227,8 +227,8 @@ async fn caches_are_measured_and_emptied_by_name_or_all_at_once() {
     let gateway = app::start(&engine, &keeping("1h")).await;
     let call = Call::search(MATCH);
     call.send(gateway.address).await;
-    let entries = async |call: Call| {
-        let reply = call.send(gateway.admin).await;
+    let entries = async |order: Call| {
+        let reply = order.send(gateway.admin).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         let sizes: Value = serde_json::from_str(&reply.text()).unwrap();
         ["answers", "pages"].map(|name| sizes[name]["entries"].as_u64())

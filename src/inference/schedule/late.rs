@@ -7,6 +7,9 @@ use rerank_plugin::{Digest128, Document, Prepared, PreparedQuery, Query};
 
 use super::{PairKey, QueryKey, Schedule};
 
+/// Documents that are prepared between two looks for something better to do.
+const AT_ONCE: usize = 8;
+
 /// A search that was shed before its documents were prepared.
 #[derive(Clone, Debug)]
 pub struct LateSearch {
@@ -57,11 +60,17 @@ impl LateLine {
         }
     }
 
-    /// Takes the oldest search out.
+    /// Takes the first documents of the oldest search out: few, because whoever comes waits until they are prepared.
     pub(super) fn pop_search(&mut self) -> Option<LateSearch> {
-        let oldest = self.searches.pop_front()?;
-        self.documents -= oldest.documents.len();
-        Some(oldest)
+        let mut oldest = self.searches.pop_front()?;
+        let few = oldest.documents.len().min(AT_ONCE);
+        let documents = oldest.documents.drain(..few).collect();
+        self.documents -= few;
+        let (name, query) = (oldest.name, oldest.query.clone());
+        if !oldest.documents.is_empty() {
+            self.searches.push_front(oldest);
+        }
+        Some(LateSearch { name, query, documents })
     }
 }
 

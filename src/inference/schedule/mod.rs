@@ -390,11 +390,12 @@ impl Schedule {
     /// Puts a search into its lane, if it has pairs waiting.
     fn line_up(&mut self, id: SearchId) {
         let Some(search) = self.searches.get(&id).filter(|search| !search.pending.is_empty()) else { return };
-        // A lane that had nothing to do does not save up for later.
-        let level = self.lanes.values().filter(|lane| !lane.searches.is_empty()).map(|lane| lane.served).min();
+        // A lane that had nothing to do does not save up for later, and none pays for what it had when nobody else wanted it.
+        let busy = self.lanes.values().filter(|lane| !lane.searches.is_empty()).map(|lane| lane.served).min();
+        let most = self.lanes.values().map(|lane| lane.served).max().unwrap_or(0);
         let lane = self.lanes.entry(search.lane).or_default();
         if lane.searches.is_empty() {
-            lane.served = level.map_or(0, |level| level.max(lane.served));
+            lane.served = busy.map_or(most, |level| level.max(lane.served));
         }
         lane.searches.insert((search.deadline, id));
     }

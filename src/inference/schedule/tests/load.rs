@@ -86,6 +86,7 @@ fn a_heavy_lane_does_not_starve_a_light_one() {
     // Its own 10 ms, as much of the other lane, and what is under way.
     assert!(times[95] <= ms(80), "{:?}", times[95]);
     let heavy = drive.became.iter().filter(|became| became.planned.lane == 0 && became.is_whole()).count();
+    println!("the heavy lane: {heavy} of 90 that could be");
     assert!(heavy >= 75, "what is left goes to the other lane: {heavy}");
 }
 
@@ -98,6 +99,22 @@ fn two_heavy_lanes_share_alike() {
     let served = [0, 1].map(|lane| drive.became.iter().filter(|became| became.planned.lane == lane && became.is_whole()).count());
     println!("one lane asks four times as much as the other: {served:?}");
     assert!(served.iter().all(|served| (40..=60).contains(served)), "{served:?}");
+}
+
+#[test]
+fn a_lane_does_not_pay_for_what_it_had_when_it_was_alone() {
+    let device = Device { length: alike, keeps: false, fixed: ms(0), ..Device::default() };
+    let later = |planned: Planned| Planned { at: planned.at + Duration::from_secs(20), ..planned };
+    // Ten seconds of the one alone, ten of nobody but a few of the other, ten of both.
+    let mut planned = flood(2);
+    planned.extend((0..10).map(|turn| search(ms(12_000 + 500 * turn), 1, 900, 10)));
+    planned.extend(flood(4).into_iter().map(later));
+    planned.extend(flood(4).into_iter().map(|planned| Planned { lane: 1, query: (planned.query + 450) % 900, ..later(planned) }));
+    let drive = run(planned, device);
+    let of = |became: &&Became, lane| became.planned.lane == lane && became.planned.at >= Duration::from_secs(20) && became.is_whole();
+    let served = [0, 1].map(|lane| drive.became.iter().filter(|became| of(became, lane)).count());
+    println!("both lanes ask the same: {served:?}");
+    assert!(served.iter().all(|served| (35..=65).contains(served)), "{served:?}");
 }
 
 /// Lengths spread like those of abstracts: most around 150 tokens, a few of 500.
