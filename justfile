@@ -54,23 +54,31 @@ bench *filter:
 
 # Measures what Podium adds to a search when the model costs nothing (two minutes, on an idle machine).
 bench-interception *arguments:
-    cargo bench --features fake-models --bench interception -- {{arguments}}
+    cargo bench --features real-engines,real-model --bench interception -- {{arguments}}
 
 # Compares the hop of requests that no rule concerns with nginx's (nginx and wrk must be installed; three minutes, on an idle machine).
 bench-passthrough *arguments:
-    cargo bench --bench passthrough -- {{arguments}}
+    cargo bench --features real-engines,real-model --bench passthrough -- {{arguments}}
 
 # Measures what Podium adds to a search whose scores are all cached (three minutes, on an idle machine).
 bench-hot *arguments:
-    cargo bench --features fake-models --bench hot -- {{arguments}}
+    cargo bench --features real-engines,real-model --bench hot -- {{arguments}}
 
 # Loads a model of fixed cost with up to ten times what it can score (three minutes).
 bench-overload *arguments:
-    cargo bench --bench overload -- {{arguments}}
+    cargo bench --features real-engines,real-model --bench overload -- {{arguments}}
 
 # Searches a million times while everything goes wrong at once, and looks at every answer (some ten minutes).
 bench-chaos *arguments:
-    cargo bench --bench chaos -- {{arguments}}
+    cargo bench --features real-engines,real-model --bench chaos -- {{arguments}}
+
+# Measures sixteen Cranfield searches at once against one by one, with the real MiniLM (two minutes).
+bench-batching *arguments:
+    cargo bench --features real-engines,real-model --bench batching -- {{arguments}}
+
+# Measures searches through a real OpenSearch and the real MiniLM with cold, half-warm and warm caches (four minutes).
+bench-minilm *arguments:
+    cargo bench --features real-engines,real-model --bench minilm -- {{arguments}}
 
 # Runs everything that must hold before a change is taken.
 ci:

@@ -105,6 +105,27 @@ pub fn send(targets: &[Target], schedule: Schedule) -> Vec<Served> {
     })
 }
 
+/// Sends all requests of a target once, each when the one before it is answered; latencies count from their own beginning.
+pub fn send_one_by_one(target: &Target) -> Served {
+    let targets = std::slice::from_ref(target);
+    let mut worker = Worker { targets, connections: vec![None], body: Vec::new() };
+    let mut served = Served::default();
+    for number in 0..target.requests.len() {
+        let started = Instant::now();
+        let answered = worker.call(0, number);
+        served.count(answered, started.elapsed());
+    }
+    served
+}
+
+/// Sends all requests of a target once, over so many connections and as fast as they are answered.
+pub fn send_at_once(target: &Target, connections: usize) -> Served {
+    /// So soon after each other that all are due at once.
+    const RATE: f64 = 1e6;
+    let duration = Duration::from_secs_f64((target.requests.len() as f64 + 0.5) / RATE);
+    send(std::slice::from_ref(target), Schedule { rate: RATE, duration, connections }).remove(0)
+}
+
 // === impl Served ===
 
 impl Served {

@@ -35,7 +35,7 @@ impl Gateway {
         );
         let own: Vec<Kind> = families.iter().map(|family| Kind { name: family.kind(), loads: false }).collect();
         let config = parse(Path::new("benchmark.toml"), &text, &[KINDS, &own].concat()).map_err(io::Error::other)?;
-        let usual = app::surroundings(&config, Environment::default(), Arc::new(Silent));
+        let usual = app::surroundings(&config, Environment::read(), Arc::new(Silent));
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
         let bound = App::bind(config, Surroundings { families: families.into(), ..usual });
         let app = runtime.block_on(bound).map_err(io::Error::other)?;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
 pub mod arrivals;
+pub mod cranfield;
 pub mod gateway;
 pub mod machine;
 pub mod measured;

@@ -129,8 +129,8 @@ impl RerankApi {
             Ok(Collected::TooSlow(_)) => return Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned())),
             Err(_) => return Err(bad("the body broke off".to_owned())),
         };
-        let text = body.clone();
-        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&text)).await;
+        let held = body.clone();
+        let read = task::spawn_blocking(move || serde_json::from_slice::<Ask>(&held)).await;
         let read = read.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed".to_owned()))?;
         let ask = read.map_err(|error| bad(format!("the body is no call of this API: {error}")))?;
         if ask.documents.len() > MOST_DOCUMENTS {

@@ -8,6 +8,7 @@ mod sample;
 
 use std::{
     io::{self, Write},
+    net::IpAddr,
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -76,7 +77,7 @@ async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> 
     let calls = OwnCalls::new(&config.upstream)?;
     let mut report = Report::of_problems(file, Vec::new());
     report.memory = machine::Memory::of_this_machine().map(|memory| Memory::new(&Demand::of(&config), &memory));
-    report.cluster = Some(reach(&calls).await);
+    report.cluster = Some(Cluster { warning: in_the_clear(&config.upstream), ..reach(&calls).await });
     // Said, and not used: a window is to be measured cold.
     report.vectors_file = config.cache.vectors_file.as_deref().map(report::VectorsFile::look);
     let surroundings = Surroundings { vectors: Vectors::default(), ..surroundings };
@@ -97,6 +98,16 @@ async fn check(file: &Path, config: Arc<Config>, surroundings: Surroundings) -> 
     Ok(report)
 }
 
+/// Returns what to say where credentials leave this machine unencrypted.
+fn in_the_clear(upstream: &config::Upstream) -> Option<String> {
+    let is_far = |node: &&config::Node| {
+        let host = node.authority.host().trim_matches(['[', ']']);
+        !node.tls && host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    let node = upstream.credentials.as_ref().and_then(|_| upstream.nodes.iter().find(is_far))?;
+    Some(format!("upstream.credentials travel to {} as they are: use https", node.authority))
+}
+
 /// Asks the cluster who it is.
 async fn reach(calls: &OwnCalls) -> Cluster {
     match ask(calls, Method::GET, "/", "", 1 << 20).await {
@@ -108,4 +119,24 @@ async fn reach(calls: &OwnCalls) -> Cluster {
 /// Sends one small request of our own and returns its answer of at most `bytes`.
 async fn ask(calls: &OwnCalls, method: Method, target: &str, json: &str, bytes: usize) -> Result<Answer, OwnCallError> {
     calls.send(Call { method, target, json }, Bounds { bytes, time: PATIENCE }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::in_the_clear;
+    use crate::config::{KINDS, parse};
+
+    #[test]
+    fn credentials_in_the_clear_are_warned_of() {
+        let said = |upstream: &str| in_the_clear(&parse(Path::new("p.toml"), &format!("[upstream]\n{upstream}"), KINDS).unwrap().upstream);
+        let credentials = "credentials = { api-key = 'tweety' }";
+        let warning = said(&format!("nodes = ['https://a', 'http://b:9200']\n{credentials}"));
+        assert_eq!(warning.as_deref(), Some("upstream.credentials travel to b:9200 as they are: use https"));
+        for fine in ["['https://a']", "['http://127.0.0.1:9200', 'http://[::1]:9200', 'http://localhost']"] {
+            assert_eq!(said(&format!("nodes = {fine}\n{credentials}")), None, "{fine}");
+        }
+        assert_eq!(said("nodes = ['http://b']"), None);
+    }
 }

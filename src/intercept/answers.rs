@@ -132,7 +132,8 @@ impl Kept {
         let is_private = headers.contains_key(header::SET_COOKIE) || forbids(headers, header::CACHE_CONTROL, &["no-store", "private"]);
         (is_whole && !is_private).then(|| Self {
             headers: headers.clone(),
-            body: body.clone(),
+            // Without what its buffer has to spare.
+            body: Bytes::copy_from_slice(body),
             outcome: outcome.clone(),
             since: Instant::now(),
             life,

@@ -163,8 +163,8 @@ async fn an_answer_of_ten_gigabytes_is_dropped_at_the_cap_and_then_streams() {
     /// What the cap lets in, and what sockets and pipes hold of two connections.
     const MOST: usize = (16 + 48) << 20;
     for framing in [format!("Content-Length: {WHOLE}"), "Connection: close".to_owned()] {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{framing}\r\n\r\n{{\"hits\":{{\"hits\":[");
-        let node = FakeUpstream::scripted(move |_, _| vec![Act::text(head.clone()), Act::Flood(WHOLE), Act::Close]).await;
+        let answered = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{framing}\r\n\r\n{{\"hits\":{{\"hits\":[");
+        let node = FakeUpstream::scripted(move |_, _| vec![Act::text(answered.clone()), Act::Flood(WHOLE), Act::Close]).await;
         let gateway = app::start_before(node.address, REVERSE, fake_models::families(&Default::default())).await;
         gateway.loaded().await;
         let mut client = Client::connect(gateway.address).await;

@@ -1,12 +1,12 @@
 //! The body of BERT and of XLM-RoBERTa, which differ in where positions begin.
 
 use candle_core::Tensor;
-use candle_nn::{LayerNorm, Linear, Module, VarBuilder, linear};
+use candle_nn::{LayerNorm, Linear, Module, VarBuilder};
 use rerank_plugin::{Folder, LoadError};
 use serde::Deserialize;
 
 use crate::{
-    layers::{Activation, norm, projection},
+    layers::{Activation, AfterAttention, chosen, norm, projection},
     packed::{Attention, Hidden, Packed, TypedRow},
     shape::{CONFIG, head_size, positive},
 };
@@ -54,11 +54,7 @@ pub struct Bert {
 
 struct Layer {
     projection: Linear,
-    attended: Linear,
-    attended_norm: LayerNorm,
-    up: Linear,
-    down: Linear,
-    down_norm: LayerNorm,
+    rest: AfterAttention,
 }
 
 // === impl BertShape ===
@@ -165,21 +161,15 @@ impl Bert {
     /// Candle's, when a row is longer than [`BertShape::positions`], a token or type is unknown, or the device fails.
     pub fn forward(&self, rows: &[TypedRow<'_>]) -> candle_core::Result<Hidden> {
         let packed = Packed::new(rows);
-        let types = |row: &TypedRow<'_>| row.types.iter().copied().chain(std::iter::repeat(0)).take(row.tokens.len()).collect::<Vec<u32>>();
-        let words = self.chosen(&self.words, rows.iter().flat_map(|row| row.tokens.iter().copied()).collect())?;
-        let types = self.chosen(&self.types, rows.iter().flat_map(types).collect())?;
-        let places = self.chosen(&self.places, rows.iter().flat_map(|row| self.shape.places(row.tokens)).collect())?;
+        let words = chosen(&self.words, rows.iter().flat_map(|row| row.tokens.iter().copied()).collect())?;
+        let types = chosen(&self.types, rows.iter().flat_map(TypedRow::all_types).collect())?;
+        let places = chosen(&self.places, rows.iter().flat_map(|row| self.shape.places(row.tokens)).collect())?;
         let mut states = self.norm.forward(&((words + types)? + places)?)?;
         let attention = Attention { heads: self.heads, rotary: None, reach: None };
         for layer in &self.layers {
             states = layer.forward(&states, &packed, (&attention, self.shape.activation))?;
         }
         Ok(Hidden::new(states, packed))
-    }
-
-    fn chosen(&self, table: &Tensor, lines: Vec<u32>) -> candle_core::Result<Tensor> {
-        let count = lines.len();
-        table.index_select(&Tensor::from_vec(lines, count, self.words.device())?, 0)
     }
 }
 
@@ -188,7 +178,7 @@ impl Bert {
 impl Layer {
     fn load(tensors: &VarBuilder<'_>, shape: &BertShape) -> candle_core::Result<Self> {
         let (hidden, inner, eps) = (shape.hidden(), shape.written.intermediate_size as usize, shape.written.layer_norm_eps);
-        let (own, attended, down) = (tensors.pp("attention.self"), tensors.pp("attention.output"), tensors.pp("output"));
+        let own = tensors.pp("attention.self");
         let joined = |name: &str, read: &dyn Fn(&str) -> candle_core::Result<Tensor>| {
             let parts: candle_core::Result<Vec<Tensor>> =
                 ["query", "key", "value"].map(|part| read(&format!("{part}.{name}"))).into_iter().collect();
@@ -197,21 +187,12 @@ impl Layer {
         let weights = joined("weight", &|name| own.get((hidden, hidden), name))?;
         let biases = joined("bias", &|name| own.get(hidden, name))?;
         let scale = (hidden as f64 / f64::from(shape.written.num_attention_heads)).powf(-0.5);
-        Ok(Self {
-            projection: projection(weights, Some(biases), scale)?,
-            attended: linear(hidden, hidden, attended.pp("dense"))?,
-            attended_norm: norm(hidden, eps, true, &attended.pp("LayerNorm"))?,
-            up: linear(hidden, inner, tensors.pp("intermediate.dense"))?,
-            down: linear(inner, hidden, down.pp("dense"))?,
-            down_norm: norm(hidden, eps, true, &down.pp("LayerNorm"))?,
-        })
+        Ok(Self { projection: projection(weights, Some(biases), scale)?, rest: AfterAttention::load(tensors, (hidden, inner), eps)? })
     }
 
     fn forward(&self, states: &Tensor, packed: &Packed, how: (&Attention<'_>, Activation)) -> candle_core::Result<Tensor> {
         let (attention, activation) = how;
-        let attended = self.attended.forward(&packed.attend(&self.projection.forward(states)?, attention)?)?;
-        let states = self.attended_norm.forward(&(attended + states)?)?;
-        let down = self.down.forward(&activation.apply(&self.up.forward(&states)?)?)?;
-        self.down_norm.forward(&(down + states)?)
+        let attended = packed.attend(&self.projection.forward(states)?, attention)?;
+        self.rest.forward(&attended, states, activation)
     }
 }

@@ -1,7 +1,7 @@
 //! The parts that encoders are made of.
 
 use candle_core::{DType, Tensor};
-use candle_nn::{LayerNorm, Linear, VarBuilder};
+use candle_nn::{LayerNorm, Linear, Module, VarBuilder, linear};
 
 /// A function between two layers of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,17 @@ pub enum Activation {
     GeluTanh,
     /// The larger of the number and 0.
     Relu,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+/// What BERT and its kin do with what was attended to, each half normed when it has been added to what was there before.
+pub(crate) struct AfterAttention {
+    attended: Linear,
+    attended_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    down_norm: LayerNorm,
 }
 
 // === impl Activation ===
@@ -23,6 +34,7 @@ impl Activation {
             "gelu" => Some(Self::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Some(Self::GeluTanh),
             "relu" => Some(Self::Relu),
+            "tanh" => Some(Self::Tanh),
             _ => None,
         }
     }
@@ -36,8 +48,39 @@ impl Activation {
             Self::Gelu => states.gelu_erf(),
             Self::GeluTanh => states.gelu(),
             Self::Relu => states.relu(),
+            Self::Tanh => states.tanh(),
         }
     }
+}
+
+// === impl AfterAttention ===
+
+impl AfterAttention {
+    pub(crate) fn load(tensors: &VarBuilder<'_>, (hidden, inner): (usize, usize), eps: f64) -> candle_core::Result<Self> {
+        let (attended, down) = (tensors.pp("attention.output"), tensors.pp("output"));
+        Ok(Self {
+            attended: linear(hidden, hidden, attended.pp("dense"))?,
+            attended_norm: norm(hidden, eps, true, &attended.pp("LayerNorm"))?,
+            up: linear(hidden, inner, tensors.pp("intermediate.dense"))?,
+            down: linear(inner, hidden, down.pp("dense"))?,
+            down_norm: norm(hidden, eps, true, &down.pp("LayerNorm"))?,
+        })
+    }
+
+    pub(crate) fn forward(&self, attended: &Tensor, states: &Tensor, activation: Activation) -> candle_core::Result<Tensor> {
+        let states = self.attended_norm.forward(&(self.attended.forward(attended)? + states)?)?;
+        let down = self.down.forward(&activation.apply(&self.up.forward(&states)?)?)?;
+        self.down_norm.forward(&(down + states)?)
+    }
+}
+
+/// Returns lines of a table.
+///
+/// # Errors
+/// Candle's, when there is no such line or the device fails.
+pub(crate) fn chosen(table: &Tensor, lines: Vec<u32>) -> candle_core::Result<Tensor> {
+    let count = lines.len();
+    table.index_select(&Tensor::from_vec(lines, count, table.device())?, 0)
 }
 
 /// Returns a layer that projects to queries, keys and values at once, and scales the queries.

@@ -3,6 +3,7 @@
 //! What a score is, and how a text becomes one, belongs to the plugins.
 
 mod bert;
+mod deberta;
 mod decoder;
 mod device;
 mod dtype;
@@ -17,6 +18,7 @@ mod tokens;
 mod weights;
 
 pub use bert::{Bert, BertShape};
+pub use deberta::{Deberta, DebertaShape};
 pub use decoder::{Asked, Decoder, DecoderShape, Halt, Past, Row};
 pub use device::open;
 pub use dtype::{dtype, dtype_name};

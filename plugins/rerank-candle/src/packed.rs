@@ -15,9 +15,9 @@ pub struct TypedRow<'a> {
 
 /// Rows side by side that are equally long: they go through attention together.
 pub(crate) struct Run {
-    start: usize,
-    rows: usize,
-    length: usize,
+    pub(crate) start: usize,
+    pub(crate) rows: usize,
+    pub(crate) length: usize,
 }
 
 /// How rows lie in a matrix that has one line for each token.
@@ -45,6 +45,15 @@ pub struct Hidden {
     packed: Packed,
 }
 
+// === impl TypedRow ===
+
+impl TypedRow<'_> {
+    /// The type of each token.
+    pub(crate) fn all_types(&self) -> impl Iterator<Item = u32> {
+        self.types.iter().copied().chain(std::iter::repeat(0)).take(self.tokens.len())
+    }
+}
+
 // === impl Packed ===
 
 impl Packed {
@@ -59,6 +68,11 @@ impl Packed {
             start += length;
         }
         Self { runs }
+    }
+
+    /// Rows that are equally long, in the order in which they lie.
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
     /// The length of the longest row.

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use rerank_candle::{Activation, BertShape, ModernBertShape};
+use rerank_candle::{Activation, BertShape, DebertaShape, ModernBertShape};
 use rerank_plugin::{Folder, LoadError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
 const MODULES: &str = "modules.json";
 const SENTENCE_TRANSFORMERS: &str = "config_sentence_transformers.json";
 const CLASSIFIER: &str = "ForSequenceClassification";
-const REMEDY: &str = "this version runs BERT, XLM-RoBERTa and ModernBERT with a sequence classification head of one or two labels, such as \
-                      cross-encoder/ms-marco-MiniLM-L6-v2 or BAAI/bge-reranker-v2-m3";
+const REMEDY: &str = "this version runs BERT, XLM-RoBERTa, ModernBERT and DeBERTa-v2 with a sequence classification head of one or two \
+                      labels, such as cross-encoder/ms-marco-MiniLM-L6-v2 or BAAI/bge-reranker-v2-m3";
 
 /// What the second of two labels may be called, so that more of it means more relevant.
 const RELEVANT: [&str; 6] = ["label_1", "relevant", "positive", "true", "yes", "1"];
@@ -33,6 +34,8 @@ pub(crate) enum Architecture {
     XlmRoberta(BertShape),
     /// A head with a norm.
     ModernBert(ModernBertShape, ModernHead),
+    /// Pooler, with an activation of its own, and classifier.
+    Deberta(DebertaShape, Activation),
 }
 
 /// How ModernBERT's head is made.
@@ -85,6 +88,11 @@ struct ModernConfig {
     classifier_activation: String,
 }
 
+#[derive(Deserialize)]
+struct DebertaConfig {
+    pooler_hidden_act: Option<String>,
+}
+
 /// Returns what the folder holds.
 pub(crate) fn inspect(folder: &Folder) -> Result<Checkpoint, Mismatch> {
     let config: Config = folder.json(CONFIG).map_err(Mismatch::Other)?;
@@ -100,9 +108,7 @@ fn checked(folder: &Folder, config: &Config) -> Result<Checkpoint, LoadError> {
         "bert" => "BertForSequenceClassification",
         "xlm-roberta" => "XLMRobertaForSequenceClassification",
         "modernbert" => "ModernBertForSequenceClassification",
-        "deberta-v2" => {
-            return Err(unsupported("the model is a deberta-v2, whose attention has not been checked here against the reference".into()));
-        }
+        "deberta-v2" => "DebertaV2ForSequenceClassification",
         other => return Err(unsupported(format!("the model is a {other}"))),
     };
     if config.architectures != [expected] || config.auto_map.is_some() {
@@ -115,7 +121,8 @@ fn checked(folder: &Folder, config: &Config) -> Result<Checkpoint, LoadError> {
     let architecture = match expected {
         "BertForSequenceClassification" => Architecture::Bert(BertShape::read(folder)?),
         "XLMRobertaForSequenceClassification" => Architecture::XlmRoberta(BertShape::read(folder)?),
-        _ => Architecture::ModernBert(ModernBertShape::read(folder)?, modern_head(folder)?),
+        "ModernBertForSequenceClassification" => Architecture::ModernBert(ModernBertShape::read(folder)?, modern_head(folder)?),
+        _ => deberta(folder)?,
     };
     Ok(Checkpoint { architecture, labels, config: folder.read(CONFIG)? })
 }
@@ -142,6 +149,20 @@ fn modern_head(folder: &Folder) -> Result<ModernHead, LoadError> {
     let activation = Activation::named(&config.classifier_activation)
         .ok_or_else(|| unsupported(format!("classifier_activation is {:?}", config.classifier_activation)))?;
     Ok(ModernHead { means, bias: config.classifier_bias, activation })
+}
+
+/// Many a DeBERTa comes with the file of sentencepiece alone. Where nothing names the pooler's activation, it is the reference's.
+fn deberta(folder: &Folder) -> Result<Architecture, LoadError> {
+    if !folder.has(TOKENIZER) {
+        return Err(LoadError::Unsupported {
+            reason: format!("{} has no {TOKENIZER}, and spm.model is not read", folder.path().display()),
+            remedy: "let transformers write one into a copy: AutoTokenizer.from_pretrained(source).save_pretrained(copy)".into(),
+        });
+    }
+    let config: DebertaConfig = folder.json(CONFIG)?;
+    let name = config.pooler_hidden_act.as_deref().unwrap_or("gelu");
+    let activation = Activation::named(name).ok_or_else(|| unsupported(format!("pooler_hidden_act is {name:?}")))?;
+    Ok(Architecture::Deberta(DebertaShape::read(folder)?, activation))
 }
 
 // === impl Config ===
@@ -193,6 +214,7 @@ impl Architecture {
         match self {
             Self::Bert(shape) | Self::XlmRoberta(shape) => shape.positions(),
             Self::ModernBert(shape, _) => shape.positions(),
+            Self::Deberta(shape, _) => shape.positions(),
         }
     }
 
@@ -201,6 +223,7 @@ impl Architecture {
         match self {
             Self::Bert(shape) | Self::XlmRoberta(shape) => shape.vocabulary(),
             Self::ModernBert(shape, _) => shape.vocabulary(),
+            Self::Deberta(shape, _) => shape.vocabulary(),
         }
     }
 
@@ -208,6 +231,7 @@ impl Architecture {
     pub(crate) fn types(&self) -> usize {
         match self {
             Self::Bert(shape) => shape.types(),
+            Self::Deberta(shape, _) => shape.types().max(1),
             Self::XlmRoberta(_) | Self::ModernBert(..) => 1,
         }
     }

@@ -1,6 +1,6 @@
 //! Cross-encoders: the model reads a query and a document together, and one number comes out.
 //!
-//! BERT, XLM-RoBERTa and ModernBERT with a head for sequence classification; all others are refused by name.
+//! BERT, XLM-RoBERTa, ModernBERT and DeBERTa-v2 with a head for sequence classification; all others are refused by name.
 
 mod checkpoint;
 mod family;

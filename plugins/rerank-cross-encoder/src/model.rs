@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, IndexOp, Tensor};
 use candle_nn::{LayerNorm, Linear, Module, VarBuilder, linear, linear_b};
-use rerank_candle::{Activation, Bert, BertShape, Hidden, ModernBert, ModernBertShape, TypedRow, Weights, norm};
+use rerank_candle::{Activation, Bert, BertShape, Deberta, DebertaShape, Hidden, ModernBert, ModernBertShape, TypedRow, Weights, norm};
 use rerank_plugin::LoadError;
 
 use crate::checkpoint::{Architecture, Checkpoint, ModernHead};
@@ -26,11 +26,27 @@ enum Body {
         means: bool,
         activation: Activation,
     },
+    /// Dense and an activation on the first token.
+    Deberta {
+        body: Deberta,
+        dense: Linear,
+        activation: Activation,
+    },
 }
 
-/// What checkpoints hold beside a classifier: positions as a table, and heads of their training.
-const SPARE: [&str; 6] =
-    ["embeddings.position_ids", "embeddings.token_type_ids", "roberta.pooler.", "cls.predictions.", "cls.seq_relationship.", "lm_head."];
+/// What checkpoints hold beside a classifier: positions as a table, also where a DeBERTa does not look at it, and heads of their
+/// training.
+const SPARE: [&str; 9] = [
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",
+    "roberta.pooler.",
+    "cls.predictions.",
+    "cls.seq_relationship.",
+    "lm_head.",
+    "deberta.embeddings.position_embeddings.",
+    "lm_predictions.",
+    "mask_predictions.",
+];
 
 // === impl Model ===
 
@@ -46,6 +62,7 @@ impl Model {
             Architecture::Bert(shape) => Self::bert(&tensors, shape, labels),
             Architecture::XlmRoberta(shape) => Self::xlm_roberta(&tensors, shape, labels),
             Architecture::ModernBert(shape, head) => Self::modern_bert(&tensors, (shape, *head), labels),
+            Architecture::Deberta(shape, activation) => Self::deberta(&tensors, (shape, *activation), labels),
         })
     }
 
@@ -76,6 +93,14 @@ impl Model {
         Ok(Self { body, classifier: linear(hidden, labels, tensors.pp("classifier"))? })
     }
 
+    fn deberta(tensors: &VarBuilder<'_>, how: (&DebertaShape, Activation), labels: usize) -> candle_core::Result<Self> {
+        let (shape, activation) = how;
+        let hidden = shape.hidden();
+        let dense = linear(hidden, hidden, tensors.pp("pooler.dense"))?;
+        let body = Body::Deberta { body: Deberta::load(&tensors.pp("deberta"), shape)?, dense, activation };
+        Ok(Self { body, classifier: linear(hidden, labels, tensors.pp("classifier"))? })
+    }
+
     /// Returns the logit of each row: of two labels, by how much the second is ahead.
     ///
     /// # Errors
@@ -91,6 +116,7 @@ impl Model {
     fn pooled(&self, rows: &[TypedRow<'_>]) -> candle_core::Result<Tensor> {
         match &self.body {
             Body::Bert { body, dense } => dense.forward(&body.forward(rows)?.firsts()?)?.tanh(),
+            Body::Deberta { body, dense, activation } => activation.apply(&dense.forward(&body.forward(rows)?.firsts()?)?),
             Body::ModernBert { body, dense, norm, means, activation } => {
                 let pool = if *means { Hidden::means } else { Hidden::firsts };
                 norm.forward(&activation.apply(&dense.forward(&pool(&body.forward(rows)?)?)?)?)

@@ -44,8 +44,10 @@ pub(super) struct Memory {
 /// Whether the cluster answers.
 #[derive(Debug, Serialize)]
 pub(super) struct Cluster {
-    reached: bool,
-    says: String,
+    pub(super) reached: bool,
+    pub(super) says: String,
+    /// What deserves a look.
+    pub(super) warning: Option<String>,
 }
 
 /// Whether a model is there.
@@ -119,8 +121,9 @@ impl fmt::Display for Report {
         if let Some(Memory { fits, says }) = &self.memory {
             writeln!(formatter, "memory: {}{says}", if *fits { "" } else { "TOO LITTLE: " })?;
         }
-        if let Some(Cluster { reached, says }) = &self.cluster {
+        if let Some(Cluster { reached, says, warning }) = &self.cluster {
             writeln!(formatter, "cluster: {}{says}", if *reached { "" } else { "NOT REACHED: " })?;
+            warning.iter().try_for_each(|warning| writeln!(formatter, "  warning: {warning}"))?;
         }
         if let Some(vectors_file) = &self.vectors_file {
             write!(formatter, "{vectors_file}")?;
@@ -146,11 +149,11 @@ impl Memory {
 
 impl Cluster {
     pub(super) fn answered(status: StatusCode, text: &[u8]) -> Self {
-        Self { reached: true, says: product(text).unwrap_or_else(|| format!("answers {status}")) }
+        Self { reached: true, says: product(text).unwrap_or_else(|| format!("answers {status}")), warning: None }
     }
 
     pub(super) fn silent(error: &OwnCallError) -> Self {
-        Self { reached: false, says: format!("{error}; check upstream.nodes, and upstream.tls for https") }
+        Self { reached: false, says: format!("{error}; check upstream.nodes, and upstream.tls for https"), warning: None }
     }
 }
 

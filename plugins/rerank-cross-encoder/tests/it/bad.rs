@@ -19,6 +19,12 @@ fn tensors_that_are_missing_or_left_over_are_named() {
         ("bert", "bert.encoder.layer.2.output.LayerNorm.bias"),
         ("xlmr", "classifier.out_proj.bias"),
         ("modernbert", "model.layers.1.attn_norm.weight"),
+        ("debertav3", "pooler.dense.bias"),
+        ("debertav3", "deberta.encoder.rel_embeddings.weight"),
+        ("debertav3", "deberta.encoder.LayerNorm.bias"),
+        ("debertav2", "deberta.encoder.layer.1.attention.self.pos_query_proj.bias"),
+        ("debertav2", "deberta.encoder.conv.conv.bias"),
+        ("debertav2", "deberta.embeddings.embed_proj.weight"),
     ] {
         let changed = Changed::copy(name);
         let words = refusal(changed.tensor(missing, None).path());
@@ -32,6 +38,9 @@ fn tensors_that_are_missing_or_left_over_are_named() {
         spared.tensor("bert.embeddings.position_ids", Some(zeros(&[1, 64])));
         assert!(try_load(spared.path(), |_| {}).is_ok(), "positions as a table are no news");
     }
+    let spared = Changed::copy("debertav3");
+    spared.tensor("deberta.embeddings.position_embeddings.weight", Some(zeros(&[64, 64])));
+    assert!(try_load(spared.path(), |_| {}).is_ok(), "the reference leaves out positions that the model does not look at");
 }
 
 #[test]
@@ -51,6 +60,20 @@ fn shapes_that_contradict_the_configuration_are_named() {
         ("xlmr", "pad_token_id", json!(66), "max_position_embeddings is 66"),
         ("modernbert", "num_attention_heads", json!(64), "heads are 1 wide"),
         ("modernbert", "mlp_bias", json!(true), "model.layers.0.mlp.Wi.bias"),
+        ("debertav3", "position_buckets", json!(18), "shape mismatch for deberta.encoder.rel_embeddings.weight"),
+        ("debertav3", "position_buckets", json!(-1), "shape mismatch for deberta.encoder.rel_embeddings.weight"),
+        ("debertav3", "share_att_key", json!(null), "deberta.encoder.layer.0.attention.self.pos_"),
+        ("debertav3", "norm_rel_ebd", json!(null), "the tensor deberta.encoder.LayerNorm.bias is no part"),
+        ("debertav3", "position_biased_input", json!(null), "deberta.embeddings.position_embeddings.weight"),
+        ("debertav3", "type_vocab_size", json!(2), "deberta.embeddings.token_type_embeddings.weight"),
+        ("debertav3", "embedding_size", json!(48), "shape mismatch for deberta.embeddings.word_embeddings.weight"),
+        ("debertav3", "conv_kernel_size", json!(3), "deberta.encoder.conv.conv.weight"),
+        ("debertav2", "conv_kernel_size", json!(5), "shape mismatch for deberta.encoder.conv.conv.weight"),
+        ("debertav2", "conv_kernel_size", json!(0), "the tensor deberta.encoder.conv.LayerNorm.bias is no part"),
+        ("debertav2", "share_att_key", json!(true), "attention.self.pos_key_proj.bias is no part"),
+        ("debertav2", "pos_att_type", json!("c2p"), "attention.self.pos_query_proj.bias is no part"),
+        ("debertav2", "max_relative_positions", json!(25), "shape mismatch for deberta.encoder.rel_embeddings.weight"),
+        ("debertav2", "type_vocab_size", json!(0), "the tensor deberta.embeddings.token_type_embeddings.weight is no part"),
     ] {
         let changed = Changed::copy(name);
         let words = refusal(changed.config(key, value).path());
@@ -67,8 +90,9 @@ fn absurd_sizes_are_refused_at_once() {
     for (name, key) in ALL.iter().flat_map(|name| SIZES.map(|key| (name, key))) {
         for size in [json!(u32::MAX), json!(u32::MAX - 3), json!(u64::MAX), json!(-1), json!(1.5)] {
             // Rotary positions have no tensor; nothing is computed for those that no text reaches.
-            let fits =
-                *name == "modernbert" && key == "max_position_embeddings" && size.as_u64().is_some_and(|size| u32::try_from(size).is_ok());
+            let fits = ["modernbert", "debertav3"].contains(name)
+                && key == "max_position_embeddings"
+                && size.as_u64().is_some_and(|size| u32::try_from(size).is_ok());
             let changed = Changed::copy(name);
             changed.config(key, size.clone());
             match try_load(changed.path(), |_| {}) {
@@ -133,9 +157,12 @@ fn shards_are_read_and_stay_in_their_folder() {
 
 #[test]
 fn a_configuration_of_another_family_does_not_fit() {
-    for (weights, config, word) in
-        [("xlmr", "bert", "bert.pooler"), ("bert", "xlmr", "classifier.dense.weight"), ("bert", "modernbert", "model.")]
-    {
+    for (weights, config, word) in [
+        ("xlmr", "bert", "bert.pooler"),
+        ("bert", "xlmr", "classifier.dense.weight"),
+        ("bert", "modernbert", "model."),
+        ("bert", "debertav3", "pooler.dense.weight"),
+    ] {
         let changed = Changed::copy(weights);
         for file in ["config.json", "tokenizer.json"] {
             fs::copy(path(config).join(file), changed.path().join(file)).unwrap();
@@ -147,7 +174,12 @@ fn a_configuration_of_another_family_does_not_fit() {
 
 #[test]
 fn nan_is_the_models_fault() {
-    for (name, tensor) in [("bert", "classifier.bias"), ("xlmr", "classifier.out_proj.bias"), ("modernbert", "classifier.bias")] {
+    for (name, tensor) in [
+        ("bert", "classifier.bias"),
+        ("xlmr", "classifier.out_proj.bias"),
+        ("modernbert", "classifier.bias"),
+        ("debertav3", "classifier.bias"),
+    ] {
         let changed = Changed::copy(name);
         changed.tensor(tensor, Some(Tensor::new(&[f32::NAN], &Device::Cpu).unwrap()));
         let scores = load(changed.path(), |_| {}).try_scores(&[("china", "Beijing")]);

@@ -10,10 +10,14 @@ use crate::fixture::{ALL, Changed, load, path, refusal};
 /// A family's tokens of its own, and the token that also stands for what is unknown.
 type Own = (&'static str, &'static [(&'static str, u32)], u32);
 
-const OWN: [Own; 3] = [
+const DEBERTA: &[(&str, u32)] = &[("[PAD]", 0), ("[CLS]", 1), ("[SEP]", 2), ("[MASK]", 61)];
+
+const OWN: [Own; 5] = [
     ("bert", &[("[PAD]", 0), ("[CLS]", 2), ("[SEP]", 3), ("[MASK]", 4)], 1),
     ("xlmr", &[("<s>", 0), ("<pad>", 1), ("</s>", 2)], 3),
     ("modernbert", &[("[PAD]", 0), ("[CLS]", 2), ("[SEP]", 3), ("[MASK]", 4)], 1),
+    ("debertav3", DEBERTA, 3),
+    ("debertav2", DEBERTA, 3),
 ];
 
 fn tokens(name: &str, control: ControlTokens) -> Tokens {

@@ -20,7 +20,7 @@ fn assert_refused(name: &str, (key, value): (&str, Value), word: &str) {
 }
 
 #[test]
-fn the_three_families_are_taken() {
+fn the_families_are_taken() {
     for name in ALL {
         assert_eq!(detect(&path(name)), Detection::Yes, "{name}");
     }
@@ -41,9 +41,9 @@ fn what_is_no_classifier_is_left_to_others() {
 #[test]
 fn other_classifiers_are_refused_with_what_would_work() {
     let changed = Changed::copy("bert");
-    changed.config("model_type", json!("deberta-v2")).config("architectures", json!(["DebertaV2ForSequenceClassification"]));
+    changed.config("model_type", json!("deberta")).config("architectures", json!(["DebertaForSequenceClassification"]));
     let words = reason(&changed);
-    assert!(words.contains("a deberta-v2, whose attention has not been checked") && words.contains("BAAI/bge-reranker-v2-m3"), "{words}");
+    assert!(words.contains("the model is a deberta;") && words.contains("BAAI/bge-reranker-v2-m3"), "{words}");
     changed.config("model_type", json!("qwen3")).config("architectures", json!(["Qwen3ForSequenceClassification"]));
     assert!(reason(&changed).contains("the model is a qwen3"));
     assert_refused("xlmr", ("auto_map", json!({ "AutoModel": "modeling.Own" })), "code of its own");
@@ -85,4 +85,31 @@ fn what_would_change_scores_and_is_not_done_here_is_refused() {
     assert!(reason(&changed).contains("prompts"));
     changed.put("modules.json", &json!([{ "idx": 1, "name": "1", "path": "1_Dense", "type": "a.Dense" }]));
     assert!(reason(&changed).contains("has a a.Dense in \"1_Dense\""));
+}
+
+#[test]
+fn what_a_deberta_would_do_otherwise_is_refused() {
+    for (key, value, word) in [
+        ("relative_attention", json!(false), "config.json says that relative_attention is false"),
+        ("is_decoder", json!(true), "is_decoder"),
+        ("hidden_act", json!("mish"), "hidden_act is \"mish\""),
+        ("pooler_hidden_act", json!("mish"), "pooler_hidden_act is \"mish\""),
+        ("pos_att_type", json!(["c2p", "p2p"]), "pos_att_type names \"p2p\""),
+        ("pos_att_type", json!("c2p|p2p"), "pos_att_type names \"p2p\""),
+        ("pos_att_type", json!([]), "pos_att_type names neither c2p nor p2c"),
+        ("pos_att_type", json!(null), "pos_att_type names neither c2p nor p2c"),
+        ("norm_rel_ebd", json!("batch_norm"), "norm_rel_ebd is \"batch_norm\""),
+        ("position_buckets", json!(1), "position_buckets is 1, which does not fit distances of up to 64"),
+        ("max_relative_positions", json!(9), "position_buckets is 16, which does not fit distances of up to 9"),
+        ("attention_head_size", json!(32), "attention_head_size is 32, where hidden_size makes it 16"),
+        ("pooler_hidden_size", json!(32), "pooler_hidden_size is 32, where hidden_size makes it 64"),
+        ("conv_kernel_size", json!(4), "conv_kernel_size is 4, which has no middle"),
+    ] {
+        assert_refused("debertav3", (key, value), word);
+    }
+    assert_refused("debertav2", ("conv_groups", json!(4)), "conv_groups is 4; take a checkpoint made like microsoft/deberta-v3-base");
+    let changed = Changed::copy("debertav3");
+    std::fs::remove_file(changed.path().join("tokenizer.json")).unwrap();
+    assert!(reason(&changed).contains("has no tokenizer.json, and spm.model is not read; let transformers write one"));
+    assert_refused("debertav2", ("conv_act", json!("mish")), "conv_act is \"mish\"");
 }

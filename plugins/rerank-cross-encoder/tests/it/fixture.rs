@@ -1,4 +1,4 @@
-//! The fixtures, and copies of them that a test may change. `tests/fixtures/make.py` wrote them.
+//! The fixtures, and copies of them that a test may change. The scripts in `tests/fixtures` wrote them.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// One of each family.
-pub(crate) const ALL: [&str; 3] = ["bert", "xlmr", "modernbert"];
+pub(crate) const ALL: [&str; 5] = ["bert", "xlmr", "modernbert", "debertav3", "debertav2"];
 
 /// What the reference says of one pair.
 #[derive(Deserialize)]
@@ -33,9 +33,18 @@ pub(crate) struct Expected {
     pub(crate) score: f32,
 }
 
+/// What the reference says of all pairs when `config.json` says something else.
+#[derive(Deserialize)]
+pub(crate) struct Variant {
+    pub(crate) config: HashMap<String, Value>,
+    pub(crate) logits: Vec<f32>,
+}
+
 #[derive(Deserialize)]
 struct Reference {
     pairs: Vec<Expected>,
+    #[serde(default)]
+    variants: Vec<Variant>,
 }
 
 /// A loaded model.
@@ -51,10 +60,18 @@ pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+fn reference(name: &str) -> Reference {
+    serde_json::from_slice(&fs::read(path(name).join("expected.json")).unwrap()).unwrap()
+}
+
 pub(crate) fn expected(name: &str) -> Vec<Expected> {
-    let reference: Reference = serde_json::from_slice(&fs::read(path(name).join("expected.json")).unwrap()).unwrap();
-    assert_eq!(reference.pairs.len(), 6);
-    reference.pairs
+    let pairs = reference(name).pairs;
+    assert_eq!(pairs.len(), 6);
+    pairs
+}
+
+pub(crate) fn variants(name: &str) -> Vec<Variant> {
+    reference(name).variants
 }
 
 pub(crate) fn try_load(folder: &Path, set: impl FnOnce(&mut LoadOptions)) -> Result<Loaded, LoadError> {

@@ -1,4 +1,4 @@
-//! Cross-encoders of three layers, one of each family, against what transformers says of them: no network, no download.
+//! Small cross-encoders, at least one of each family, against what transformers says of them: no network, no download.
 
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 

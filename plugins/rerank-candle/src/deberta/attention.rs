@@ -1,0 +1,86 @@
+//! Attention that scores what two tokens say and how far apart they are, each of the other: disentangled attention.
+
+use candle_core::{DType, Tensor};
+use candle_nn::{Linear, Module, VarBuilder, linear, ops::softmax_last_dim};
+
+use super::{DebertaShape, distance::Lines};
+use crate::{layers::projection, packed::Run};
+
+/// The attention of one layer.
+pub(super) struct Attention {
+    /// Queries, scaled, keys and values of contents, side by side.
+    projection: Linear,
+    /// Keys of the positions, by head and line; the same for all rows, so that they are computed once.
+    keys: Option<Tensor>,
+    /// Queries of the positions, scaled.
+    queries: Option<Tensor>,
+    heads: usize,
+}
+
+// === impl Attention ===
+
+impl Attention {
+    /// Builds the attention of tensors below `tensors`, and of the table of relative positions.
+    pub(super) fn load(tensors: &VarBuilder<'_>, positions: &Tensor, shape: &DebertaShape) -> candle_core::Result<Self> {
+        let (hidden, heads) = (shape.hidden(), shape.written.num_attention_heads as usize);
+        let part =
+            |name: &str| Ok((tensors.get((hidden, hidden), &format!("{name}.weight"))?, tensors.get(hidden, &format!("{name}.bias"))?));
+        let read: candle_core::Result<Vec<(Tensor, Tensor)>> = ["query_proj", "key_proj", "value_proj"].map(part).into_iter().collect();
+        let (weights, biases): (Vec<Tensor>, Vec<Tensor>) = read?.into_iter().unzip();
+        let projection = projection(Tensor::cat(&weights, 0)?, Some(Tensor::cat(&biases, 0)?), shape.scale())?;
+        let by_head = |states: Tensor| states.reshape((positions.dim(0)?, heads, hidden / heads))?.transpose(0, 1)?.contiguous();
+        let (keys, queries) = if shape.written.share_att_key {
+            let both = projection.forward(positions)?;
+            (Some(both.narrow(1, hidden, hidden)?), Some(both.narrow(1, 0, hidden)?))
+        } else {
+            let own = |name: &str| linear(hidden, hidden, tensors.pp(name))?.forward(positions);
+            let queries = shape.parts.queries.then(|| own("pos_query_proj")? * shape.scale());
+            (shape.parts.keys.then(|| own("pos_key_proj")).transpose()?, queries.transpose()?)
+        };
+        Ok(Self {
+            projection,
+            keys: keys.filter(|_| shape.parts.keys).map(by_head).transpose()?,
+            queries: queries.filter(|_| shape.parts.queries).map(by_head).transpose()?,
+            heads,
+        })
+    }
+
+    /// Attends inside each row; `runs` holds the lines of the positions with each run.
+    pub(super) fn forward(&self, states: &Tensor, runs: &[(&Run, Lines)]) -> candle_core::Result<Tensor> {
+        let projected = self.projection.forward(states)?;
+        let parts: candle_core::Result<Vec<Tensor>> = runs.iter().map(|(run, lines)| self.attend(&projected, run, lines)).collect();
+        Tensor::cat(&parts?, 0)
+    }
+
+    /// Heads come before rows, so that one product makes the scores of positions for all rows of a head.
+    fn attend(&self, projected: &Tensor, run: &Run, lines: &Lines) -> candle_core::Result<Tensor> {
+        let (width, tokens) = (projected.dim(1)? / 3, run.rows * run.length);
+        let own = projected.narrow(0, run.start, tokens)?.reshape((run.rows, run.length, 3, self.heads, width / self.heads))?;
+        let own = own.permute((2, 3, 0, 1, 4))?.contiguous()?;
+        let (queries, keys, values) = (own.get(0)?, own.get(1)?, own.get(2)?);
+        let mut scores = queries.matmul(&keys.t()?)?.to_dtype(DType::F32)?;
+        if let Some(table) = &self.keys {
+            scores = (scores + by_distance(&queries, &table.index_select(&lines.of_keys, 1)?)?)?;
+        }
+        if let Some(table) = &self.queries {
+            scores = (scores + by_distance(&keys, &table.index_select(&lines.of_queries, 1)?)?.t()?)?;
+        }
+        let weights = softmax_last_dim(&scores)?.to_dtype(projected.dtype())?;
+        weights.matmul(&values)?.permute((1, 2, 0, 3))?.reshape((tokens, width))
+    }
+}
+
+/// Returns, for each token of a row and each other one, the product of its state with the line of their distance.
+///
+/// `table` holds a line for each distance. A token in place `p` wants the lines from `length - 1 - p` on, so that the products
+/// lie as they should once each place has one product less: a cut and two other shapes, where the reference picks them one by one.
+fn by_distance(states: &Tensor, table: &Tensor) -> candle_core::Result<Tensor> {
+    let (heads, rows, length, size) = states.dims4()?;
+    let products = states.reshape((heads, rows * length, size))?.matmul(&table.t()?)?;
+    if length == 1 {
+        return products.reshape((heads, rows, 1, 1))?.to_dtype(DType::F32);
+    }
+    let lines = 2 * length - 1;
+    let cut = products.reshape((heads, rows, length * lines))?.narrow(2, length - 1, length * (lines - 1))?;
+    cut.reshape((heads, rows, length, lines - 1))?.narrow(3, 0, length)?.contiguous()?.to_dtype(DType::F32)
+}
