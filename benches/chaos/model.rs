@@ -129,6 +129,6 @@ impl Scorer for Doer {
 
     fn reset(&mut self) -> Result<(), Fault> {
         self.resets += 1;
-        if self.resets % RESETS == 0 { Err(Fault::Model("told not to come back".into())) } else { Ok(()) }
+        if self.resets.is_multiple_of(RESETS) { Err(Fault::Model("told not to come back".into())) } else { Ok(()) }
     }
 }

@@ -37,8 +37,8 @@ pub fn question(number: u64, size: usize) -> String {
 
 /// Answers as an engine does, with the hits of that number; each says who asked for it.
 pub fn page(head: &HeaderMap, body: &[u8]) -> Bytes {
-    let text = String::from_utf8_lossy(body);
-    let behind = text.split_once(r#""text":"q"#).map_or("", |(_, behind)| behind);
+    let asked = String::from_utf8_lossy(body);
+    let behind = asked.split_once(r#""text":"q"#).map_or("", |(_, behind)| behind);
     let number = behind.split(' ').next().and_then(|digits| digits.parse().ok()).unwrap_or(0);
     let who = head.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("nobody");
     let mut page = String::from(

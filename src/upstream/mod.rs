@@ -63,17 +63,17 @@ impl Upstream {
         let (mut head, body) = request.into_parts();
         headers::prepare(&mut head, &body)?;
         let written = head.uri.path_and_query().cloned();
-        let mut request = Box::new(Request::from_parts(head, body));
+        let mut unsent = Box::new(Request::from_parts(head, body));
         let mut tried = Vec::new();
         let mut failure = None;
         while let Some(node) = self.nodes.choose(&tried) {
             tried.push(node.number());
-            match self.attempt(node.clone(), request, written.as_ref()).await? {
+            match self.attempt(node.clone(), unsent, written.as_ref()).await? {
                 Attempt::Answered(answer) => return Ok(answer),
-                Attempt::Unconnected(error, unsent) => {
+                Attempt::Unconnected(error, request_again) => {
                     warn!(node = %node.name(), error = &error as &dyn std::error::Error, "no connection");
                     self.nodes.eject(&node, "no connection");
-                    (failure, request) = (Some(error), unsent);
+                    (failure, unsent) = (Some(error), request_again);
                 }
             }
         }

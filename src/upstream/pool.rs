@@ -62,7 +62,7 @@ pub(super) enum Failure {
 }
 
 /// The connections that nobody uses, by the node's number, the latest last.
-struct Resting(Box<[Mutex<Vec<Box<Connection>>>]>);
+struct Resting(Box<[Mutex<Vec<Connection>>]>);
 
 /// One connection to a node.
 struct Connection {
@@ -74,12 +74,12 @@ struct Connection {
 }
 
 /// What moves the bytes, until it ends.
-struct Running(Option<http1::Connection<Socket, Body>>);
+struct Running(Option<Box<http1::Connection<Socket, Body>>>);
 
 /// An answer's body. It runs the connection that it comes from, and gives it back at its end; dropped before, it closes it.
 pub(super) struct Answer {
     body: Incoming,
-    connection: Option<Box<Connection>>,
+    connection: Option<Connection>,
     resting: Arc<Resting>,
     /// Why it broke off, to be told next.
     broken: Option<hyper::Error>,
@@ -127,7 +127,7 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, node: &Node) -> Result<Box<Connection>, BoxError> {
+    async fn connect(&self, node: &Node) -> Result<Connection, BoxError> {
         let scheme = if node.address.tls { uri::Scheme::HTTPS } else { uri::Scheme::HTTP };
         let mut parts = uri::Parts::default();
         (parts.scheme, parts.authority) = (Some(scheme), Some(node.address.authority.clone()));
@@ -135,7 +135,7 @@ impl Pool {
         let mut connector = self.connector.clone();
         let socket = connector.ready().await?.call(Uri::from_parts(parts)?).await?;
         let (requests, running) = self.protocol.handshake(socket).await?;
-        Ok(Box::new(Connection { requests, running: Running(Some(running)), node: node.number(), since: None }))
+        Ok(Connection { requests, running: Running(Some(Box::new(running))), node: node.number(), since: None })
     }
 }
 
@@ -149,7 +149,7 @@ impl std::fmt::Debug for Pool {
 
 impl Resting {
     /// Returns the connection of this node that was used last.
-    fn take(&self, node: usize) -> Option<Box<Connection>> {
+    fn take(&self, node: usize) -> Option<Connection> {
         let mut connections = lock(&self.0[node]);
         let latest = connections.pop()?;
         if latest.is_fresh() {
@@ -160,7 +160,7 @@ impl Resting {
         None
     }
 
-    fn give(&self, mut connection: Box<Connection>) {
+    fn give(&self, mut connection: Connection) {
         connection.since = Some(Instant::now());
         let mut connections = lock(&self.0[connection.node]);
         if connections.len() < IDLE_PER_NODE {
@@ -170,7 +170,7 @@ impl Resting {
 }
 
 // A panic while it was held leaves a list of whole connections.
-fn lock(connections: &Mutex<Vec<Box<Connection>>>) -> MutexGuard<'_, Vec<Box<Connection>>> {
+fn lock(connections: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
     connections.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -205,7 +205,7 @@ impl Running {
     /// Moves bytes, and returns whether it has ended.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(connection) = &mut self.0 else { return Poll::Ready(()) };
-        let polled = Pin::new(connection).poll(context).map(drop);
+        let polled = Pin::new(&mut **connection).poll(context).map(drop);
         if polled.is_ready() {
             self.0 = None;
         }
@@ -216,7 +216,7 @@ impl Running {
 // === impl Answer ===
 
 impl Answer {
-    fn new(body: Incoming, connection: Box<Connection>, resting: Arc<Resting>) -> Self {
+    fn new(body: Incoming, connection: Connection, resting: Arc<Resting>) -> Self {
         let mut answer = Self { body, connection: Some(connection), resting, broken: None };
         if answer.body.is_end_stream() {
             answer.give_back();
@@ -232,7 +232,7 @@ impl Answer {
         } else if !connection.requests.is_closed() {
             let resting = self.resting.clone();
             tokio::spawn(async move {
-                let Connection { requests, running, .. } = &mut *connection;
+                let Connection { requests, running, .. } = &mut connection;
                 let at_rest = std::future::poll_fn(|context| match running.poll(context) {
                     Poll::Ready(()) => Poll::Ready(false),
                     Poll::Pending => requests.poll_ready(context).map(|ready| ready.is_ok()),

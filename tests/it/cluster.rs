@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use podium::config::UpstreamTls;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::support::{
     client::{Client, exchange, status},
@@ -83,6 +86,47 @@ async fn nothing_is_sent_twice_on_a_connection_that_was_kept_open() {
     assert_eq!(status(&exchange(gateway.address, GET).await), 200);
     assert_eq!(status(&exchange(gateway.address, GET).await), 502);
     assert_eq!(node.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_once_its_answer_is_read() {
+    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = gateway::start(&[node.local_addr().unwrap()]).await;
+    let asking = tokio::spawn(async move {
+        for _ in 0..3 {
+            assert_eq!(status(&exchange(gateway.address, GET).await), 200);
+        }
+    });
+    // A second connection would never be answered.
+    let (mut stream, _) = soon(node.accept()).await.unwrap();
+    for _ in 0..3 {
+        soon(stream.read(&mut [0; 1024])).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    }
+    soon(asking).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_request_follows_after_an_early_answer() {
+    const ALL: usize = 1 << 20;
+    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = gateway::start(&[node.local_addr().unwrap()]).await;
+    let mut client = Client::connect(gateway.address).await;
+    client.send(format!("POST /_bulk HTTP/1.1\r\nHost: a\r\nContent-Length: {ALL}\r\n\r\nabc")).await;
+    let (mut stream, _) = soon(node.accept()).await.unwrap();
+    let mut seen = String::new();
+    while !seen.ends_with("\r\n\r\nabc") {
+        let mut part = [0; 1024];
+        let count = soon(stream.read(&mut part)).await.unwrap();
+        seen.push_str(std::str::from_utf8(&part[..count]).unwrap());
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    client.read_until("\r\n\r\nok").await;
+    let rest = vec![b'x'; ALL - 3];
+    let mut received = vec![0; ALL - 3];
+    let (sent, _) = soon(async { tokio::join!(client.stream.write_all(&rest), stream.read_exact(&mut received)) }).await;
+    sent.unwrap();
+    assert_eq!(received, rest);
 }
 
 #[tokio::test]
