@@ -22,10 +22,14 @@ use crate::rerank::Digester;
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
-    file: File,
+    file: Held,
     digester: Digester,
     found: Found,
 }
+
+/// An open file that no other process may lock while this lives.
+#[derive(Debug)]
+struct Held(File);
 
 /// What the file was when it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct VectorsWriter {
     path: PathBuf,
-    file: File,
+    file: Held,
     digester: Digester,
     /// Where the next segment goes.
     end: u64,
@@ -76,12 +80,12 @@ impl Locked {
         if !file.metadata().map_err(unwritable)?.is_file() {
             return Err(VectorsError::Foreign { path: path.to_owned() });
         }
-        file.try_lock().map_err(|refused| match refused {
+        let file = Held::take(file).map_err(|refused| match refused {
             TryLockError::WouldBlock => VectorsError::Busy { path: path.to_owned() },
             TryLockError::Error(source) => unwritable(source),
         })?;
-        let is_new = file.metadata().map_err(unwritable)?.len() == 0;
-        let again = file.try_clone().map_err(unwritable)?;
+        let is_new = file.0.metadata().map_err(unwritable)?.len() == 0;
+        let again = file.0.try_clone().map_err(unwritable)?;
         match Segments::behind_header(again).map_err(unwritable)? {
             Ok(segments) => Ok(Self { path: path.to_owned(), digester: segments.digester().clone(), file, found: Found::Vectors }),
             Err(BadHeader::Damaged) => {
@@ -92,12 +96,12 @@ impl Locked {
         }
     }
 
-    fn begin(path: &Path, mut file: File, found: Found) -> io::Result<Self> {
+    fn begin(path: &Path, mut file: Held, found: Found) -> io::Result<Self> {
         let digester = Digester::new();
-        file.set_len(0)?;
-        rewind(&mut file, 0)?;
-        file.write_all(&header(&digester))?;
-        file.sync_data()?;
+        file.0.set_len(0)?;
+        rewind(&mut file.0, 0)?;
+        file.0.write_all(&header(&digester))?;
+        file.0.sync_data()?;
         Ok(Self { path: path.to_owned(), file, digester, found })
     }
 
@@ -122,9 +126,9 @@ impl Locked {
 
     fn check_all(mut self, fingerprint: Fingerprint) -> io::Result<Checked> {
         let (mut known, mut shape) = (HashSet::new(), None);
-        rewind(&mut self.file, 0)?;
+        rewind(&mut self.file.0, 0)?;
         // The two handles share their place in the file.
-        let Ok(mut segments) = Segments::behind_header(self.file.try_clone()?)? else { return Err(io::ErrorKind::InvalidData.into()) };
+        let Ok(mut segments) = Segments::behind_header(self.file.0.try_clone()?)? else { return Err(io::ErrorKind::InvalidData.into()) };
         let damage = loop {
             let head = match segments.next()? {
                 Next::End => break None,
@@ -148,6 +152,21 @@ impl Locked {
     }
 }
 
+// === impl Held ===
+
+impl Held {
+    fn take(file: File) -> Result<Self, TryLockError> {
+        file.try_lock().map(|()| Self(file))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A process that was forked a moment ago still has the file, and closing ours alone would leave it locked.
+        let _ = self.0.unlock();
+    }
+}
+
 // === impl VectorsWriter ===
 
 impl VectorsWriter {
@@ -168,7 +187,7 @@ impl VectorsWriter {
     pub fn append(&mut self, shape: Shape, vectors: &[(Digest128, Vector)]) -> Result<(), VectorsError> {
         for part in vectors.chunks(most_vectors(shape).max(1)) {
             let segment = Head::write(&self.digester, shape, part);
-            if let Err(source) = self.file.write_all(&segment).and_then(|()| self.file.sync_data()) {
+            if let Err(source) = self.file.0.write_all(&segment).and_then(|()| self.file.0.sync_data()) {
                 // What cannot be taken away is found when the file is read.
                 let _ = self.cut();
                 return Err(VectorsError::Unwritable { path: self.path.clone(), source });
@@ -180,7 +199,7 @@ impl VectorsWriter {
 
     /// Takes away what stands behind the last segment.
     fn cut(&mut self) -> io::Result<()> {
-        self.file.set_len(self.end)?;
-        rewind(&mut self.file, self.end)
+        self.file.0.set_len(self.end)?;
+        rewind(&mut self.file.0, self.end)
     }
 }
