@@ -7,24 +7,21 @@ use std::{sync::Arc, time::Instant};
 use podium::{
     config::{Environment, Model},
     inference::ScoreCache,
-    models::{self, Downloads, Surroundings, unit::PAIRS},
+    models::{self, Downloads, Store, Surroundings, Vectors, unit::PAIRS},
     rerank::Digester,
 };
 use rerank_plugin::{
     ControlTokens, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
-    testing::{
-        MapStore,
-        conformance::{self, Tolerance, document, query},
-    },
+    testing::conformance::{self, Tolerance, document, query},
 };
 
 struct MiniLm {
     preparer: Arc<dyn Preparer>,
     worker: Box<dyn Scorer>,
-    store: Arc<MapStore>,
+    store: Store,
 }
 
-fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
+fn load(threads: usize) -> (Loaded, Store) {
     let model = Model {
         name: "minilm".into(),
         kind: None,
@@ -37,14 +34,16 @@ fn load(threads: usize) -> (Loaded, Arc<MapStore>) {
         control_tokens: ControlTokens::Escape,
         dimensions: None,
         half_vectors: false,
+        lazy: false,
         sha256: Some("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".into()),
         remote: None,
     };
-    let store = Arc::new(MapStore::default());
+    let store = Store::new(64 << 20);
     let surroundings = Surroundings {
         families: models::families().into(),
         environment: Arc::new(Environment::read()),
         store: store.clone(),
+        vectors: Vectors::default(),
         scores: ScoreCache::new(0, Digester::new()),
         digester: Digester::new(),
         progress: Arc::new(Silent),

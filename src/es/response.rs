@@ -15,7 +15,7 @@ pub struct SearchResponse<'a> {
     pub hits: Vec<Hit<'a>>,
     /// `_shards.failed`
     pub failed_shards: u64,
-    /// Whether it is all that there is to say: it did not time out, and is of one cluster, which has no failed shards.
+    /// Whether it says that it is all that there is to say: it did not time out, and is of one cluster, no shard of which failed.
     pub is_settled: bool,
     /// `hits.max_score`, when it is a number.
     pub max_score: Option<f64>,
@@ -56,17 +56,15 @@ impl<'a> SearchResponse<'a> {
     /// Not UTF-8 or JSON, cut off, no array of objects at `hits.hits`, or a key twice on a level that is read.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, NotASearchResponse> {
         let text = str::from_utf8(bytes)?;
-        let (mut found, mut failed_shards, mut is_settled) = (Found::default(), 0, true);
+        let (mut found, mut failed_shards) = (Found::default(), 0);
+        let (mut tells_shards, mut is_in_time, mut is_of_several) = (false, false, false);
         let mut cursor = Cursor::new(text);
         cursor.object(|entry, key| {
             match key {
                 "hits" => found = Found::read(entry)?,
-                "_shards" => failed_shards = failed(entry)?,
-                "timed_out" => is_settled &= entry.value()?.get() == "false",
-                "_clusters" => {
-                    entry.value()?;
-                    is_settled = false;
-                }
+                "_shards" => (failed_shards, tells_shards) = (failed(entry)?, true),
+                "timed_out" => is_in_time = entry.value()?.get() == "false",
+                "_clusters" => (is_of_several, _) = (true, entry.value()?),
                 _ => drop(entry.value()?),
             }
             Ok(())
@@ -74,7 +72,8 @@ impl<'a> SearchResponse<'a> {
         cursor.end()?;
         let Found { hits, array, max_score, max_score_span } = found;
         let array = array.ok_or(NotASearchResponse::NoHits)?;
-        Ok(Self { hits, failed_shards, is_settled: is_settled && failed_shards == 0, max_score, text, array, max_score_span })
+        let is_settled = is_in_time && tells_shards && failed_shards == 0 && !is_of_several;
+        Ok(Self { hits, failed_shards, is_settled, max_score, text, array, max_score_span })
     }
 
     /// The whole answer.
@@ -155,6 +154,22 @@ mod tests {
         assert_eq!((second.index.as_ref(), second.id.as_ref(), second.score), ("", "", None));
         assert_eq!(second.fields.map(|fields| fields.get()), Some(r#"{"a":[1]}"#));
         assert_eq!(third.raw(), "{}");
+    }
+
+    #[test]
+    fn what_may_be_kept_says_that_it_is_whole() {
+        for (start, settled) in [
+            (r#""timed_out":false,"_shards":{"failed":0}"#, true),
+            (r#""timed_out" : false , "_shards":{"total":3}"#, true),
+            (r#""timed_out":true,"_shards":{"failed":0}"#, false),
+            (r#""timed_out":false,"_shards":{"failed":1}"#, false),
+            (r#""timed_out":false"#, false),
+            (r#""_shards":{"failed":0}"#, false),
+            (r#""timed_out":false,"_shards":{"failed":0},"_clusters":{"skipped":0}"#, false),
+        ] {
+            let answer = format!(r#"{{{start},"hits":{{"hits":[]}}}}"#);
+            assert_eq!(SearchResponse::parse(answer.as_bytes()).expect("an answer").is_settled, settled, "{start}");
+        }
     }
 
     #[test]

@@ -146,8 +146,8 @@ impl Local {
             let stop = StopOnDrop(Stop::default());
             let asked = stop.0.clone();
             let rest = task::spawn_blocking(move || {
-                let ended = preparing.guarded(|_, _| !asked.asked());
-                (preparing, ended)
+                let all = preparing.guarded(|_, _| !asked.asked());
+                (preparing, all)
             });
             (preparing, ended) = rest.await.map_err(|_| Reason::ModelError)?;
         }
@@ -196,8 +196,8 @@ impl Preparing {
             Some(query) => query,
             None => self.preparer.query(&self.query)?,
         };
-        while let Some((_, document)) = self.left.last()
-            && goes_on(self.items.len(), bytes(&document.parts))
+        while let Some((_, next)) = self.left.last()
+            && goes_on(self.items.len(), bytes(&next.parts))
             && let Some((place, document)) = self.left.pop()
         {
             let prepared = self.preparer.document(&query, &document);

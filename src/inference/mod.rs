@@ -231,7 +231,10 @@ impl Reranker {
         match answer {
             Ok(answer) => found.join(answer, &ask),
             Err(reason @ (Reason::Overloaded | Reason::QueueFull | Reason::ModelUnavailable)) => {
-                self.measures.shed(reason);
+                // One that is gone sheds nobody.
+                if reason != Reason::ModelUnavailable {
+                    self.measures.shed(reason);
+                }
                 self.fall_back(&ask, found, reason)
             }
             Err(reason) => Err(reason),

@@ -87,7 +87,7 @@ impl Remote {
             return Err(Reason::Timeout);
         }
         let came = places.iter().zip(results).filter(|(_, result)| *result != Err(Fault::Stopped));
-        let results = came.map(|(place, result)| Ok((*place, accept(result)?))).collect::<Result<Vec<_>, Reason>>()?;
-        Ok(Answer { asked: ask.documents.len(), results, cached: 0, is_late })
+        let accepted = came.map(|(place, result)| Ok((*place, accept(result)?))).collect::<Result<Vec<_>, Reason>>()?;
+        Ok(Answer { asked: ask.documents.len(), results: accepted, cached: 0, is_late })
     }
 }

@@ -4,8 +4,8 @@ use std::{
 };
 
 use rerank_plugin::{
-    Deadline, Device, Document, Query,
-    testing::{Behaviour, Fake, conformance},
+    Deadline, Device, Document, Endpoints, Family, LoadOptions, Loaded, Query, Silent, Source,
+    testing::{Behaviour, Fake, MapStore, Scripted, conformance},
 };
 
 use super::{Ask, Pairs, Reranker, ScoreCache, Settings};
@@ -97,4 +97,46 @@ async fn the_unit_is_the_distance_of_matched_from_unmatched_pairs() {
     assert_eq!(unit(Behaviour::Overlap), Some(1.0));
     assert_eq!(unit(Behaviour::Identity), None, "it cannot tell them apart");
     assert_eq!(unit(Behaviour::Panic), None);
+}
+
+fn loaded(family: &dyn Family) -> Loaded {
+    let options = LoadOptions::new(Arc::new(MapStore::default()));
+    family.load(&Source::Endpoints(Endpoints::default()), &options, &Silent).expect("fakes load")
+}
+
+/// Ten times as much as the model can do, for two seconds, on real threads.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_flood_the_model_is_busy_with_what_will_be_in_time() {
+    let scripted = Scripted::default();
+    scripted.0.costs(Duration::from_millis(2), Duration::from_millis(1));
+    let pairs = Pairs { queries: Vec::new(), documents: Vec::new() };
+    let reranker = Arc::new(Reranker::start(loaded(&scripted), &settings(1000, 0), &pairs).expect("a thread"));
+    let mut searches = Vec::new();
+    let begun = Instant::now();
+    // About 45 searches of 20 documents can be done in a second.
+    for turn in 0..900 {
+        tokio::time::sleep_until((begun + Duration::from_micros(2222) * turn).into()).await;
+        let reranker = Arc::clone(&reranker);
+        searches.push(tokio::spawn(async move {
+            let started = Instant::now();
+            let documents = (0..20).map(|number| conformance::document(&format!("red shoe {turn} {number}"))).collect();
+            let ask = Ask::all(conformance::query(&format!("shoe {turn}")), documents, Deadline::after(Duration::from_millis(200)));
+            (reranker.score(ask).await.map(|scores| scores.asked), started.elapsed())
+        }));
+    }
+    let (mut served, mut late, mut shed, mut slowest) = (0, 0, 0, Duration::ZERO);
+    for search in searches {
+        let (ended, took) = search.await.expect("no panic");
+        slowest = slowest.max(took);
+        match ended {
+            Ok(_) => served += 1,
+            Err(Reason::Timeout) => late += 1,
+            Err(reason) => {
+                assert_eq!(reason, Reason::Overloaded);
+                shed += 1;
+            }
+        }
+    }
+    println!("{served} served, {late} late, {shed} shed, the slowest after {slowest:?}; {} pairs scored", scripted.0.scored());
+    assert!(served >= 20 && late <= served, "{served} served, {late} late, {shed} shed");
 }

@@ -221,6 +221,13 @@ impl Entry {
 // === impl Loader ===
 
 impl Loader {
+    /// Says that the model is broken, and returns whether anybody needs it.
+    fn tell_broken(&self, reranker: Option<Arc<Reranker>>) -> bool {
+        let (Some(state), Some(broken)) = (self.state.upgrade(), reranker) else { return false };
+        state.store(Arc::new(State::Broken(broken)));
+        true
+    }
+
     fn start(self) -> std::io::Result<()> {
         thread::Builder::new().name(format!("load-{}", self.model.name)).spawn(move || self.run()).map(drop)
     }
@@ -236,16 +243,14 @@ impl Loader {
             match loaded {
                 Ok(reranker) => {
                     info!(model = %self.model.name, fingerprint = %reranker.card().fingerprint, unit = reranker.unit(), "model ready");
-                    let reranker = Arc::new(reranker);
-                    state.store(Arc::new(State::Ready(Arc::clone(&reranker))));
+                    let ready = Arc::new(reranker);
+                    let weak = Arc::downgrade(&ready);
+                    state.store(Arc::new(State::Ready(ready)));
                     drop(state);
-                    let weak = Arc::downgrade(&reranker);
-                    drop(reranker);
-                    if broken.recv().is_err() {
+                    // Hung up when nobody needs the model any more.
+                    if broken.recv().is_err() || !self.tell_broken(weak.upgrade()) {
                         return;
                     }
-                    let (Some(state), Some(reranker)) = (self.state.upgrade(), weak.upgrade()) else { return };
-                    state.store(Arc::new(State::Broken(reranker)));
                     // One that had worked for long is loaded again soon.
                     pause = if begun.elapsed() > RETRY.1 { RELOAD } else { reload };
                     reload = (pause * 2).min(RETRY.1);

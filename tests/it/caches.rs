@@ -6,10 +6,11 @@ use http::Method;
 use serde_json::Value;
 
 use crate::support::{
-    answer::{assert_same, headers},
+    answer::{Answer, assert_same, headers},
     app::{self, Gateway, REVERSE},
     fake_engine::{FakeEngine, PRODUCTS, Product, Trouble},
-    fake_upstream::FakeUpstream,
+    fake_models,
+    fake_upstream::{Act, FakeUpstream},
     http::{Call, Reply},
     soon, until,
 };
@@ -88,6 +89,39 @@ async fn case_16_nothing_is_served_across_identities_or_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_16_whatever_happens_at_the_same_time_everybody_meets_their_own_answer() {
+    const HIT: &str = r#"{"_index":"products","_id":"WHO","_score":1.0,"_source":{"title":"WHO"}}"#;
+    let node = FakeUpstream::scripted(|_, seen| {
+        let hits = [HIT, HIT].join(",").replace("WHO", seen.header("authorization").unwrap_or("nobody"));
+        let page =
+            format!(r#"{{"took":1,"timed_out":false,"_shards":{{"total":1,"failed":0}},"hits":{{"max_score":1.0,"hits":[{hits}]}}}}"#);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", page.len());
+        vec![Act::Pause(Duration::from_millis(2)), Act::text(head + &page)]
+    })
+    .await;
+    let gateway = app::start_before(node.address, &keeping("15ms"), fake_models::families(&Default::default())).await;
+    gateway.loaded().await;
+    let clients = (0..24).map(|client| {
+        let (address, admin) = (gateway.address, gateway.admin);
+        tokio::spawn(async move {
+            let (mut hits, who) = (0, format!("who{}", client % 6));
+            for round in 0..40 {
+                let reply = Call::search(MATCH).with("authorization", &who).send(address).await;
+                assert_eq!(Answer::of(&reply).ids(), [who.as_str(), who.as_str()]);
+                hits += usize::from(is_hit(&reply));
+                if client == 0 && round % 10 == 9 {
+                    Call::get("/caches/answers").by(Method::DELETE).send(admin).await;
+                }
+                tokio::time::sleep(Duration::from_millis(round % 7)).await;
+            }
+            hits
+        })
+    });
+    let hits: usize = futures_util::future::try_join_all(clients).await.unwrap().into_iter().sum();
+    assert!((1..24 * 40).contains(&hits), "{hits}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_search_is_sent_back_its_own_ids_and_not_those_of_the_first() {
     let engine = FakeEngine::start(Product::OpenSearch, 120).await;
     let gateway = app::start(&engine, &keeping("1h")).await;
@@ -152,7 +186,7 @@ async fn an_answer_that_is_meant_for_one_client_is_never_kept() {
     {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
         let node = FakeUpstream::always(format!("{head}{header}\r\nContent-Length: {}\r\n\r\n{page}", page.len())).await;
-        let gateway = app::start_before(node.address, &keeping("1h"), crate::support::fake_models::families(&Default::default())).await;
+        let gateway = app::start_before(node.address, &keeping("1h"), fake_models::families(&Default::default())).await;
         gateway.loaded().await;
         gateway.search(MATCH).await;
         assert_eq!(is_hit(&gateway.search(MATCH).await), kept, "{header}");

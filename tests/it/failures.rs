@@ -10,6 +10,7 @@ use crate::support::{
     fake_models::COST,
     http::Call,
     log::{self, CANARY},
+    until,
 };
 
 const MATCH: &str = r#"{"query":{"match":{"title":"shoe"}},"from":3,"size":7}"#;
@@ -112,13 +113,15 @@ async fn the_total_budget_counts_the_engines_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_the_queue_does_not_hold_is_shed() {
     let engine = FakeEngine::start(Product::Elasticsearch, 120).await;
-    let gateway = app::start(&engine, &rules("fake-hang").replace("[[rules]]", "max-queue = 50\n[[rules]]")).await;
+    let rules = rules("fake-hang").replace("[[rules]]", "max-queue = 50\n[[rules]]").replace("150ms", "1s");
+    let gateway = app::start(&engine, &rules).await;
     // One pair of the first is with the model, the others wait; the second finds no room for fifty.
     let call = |word: &str| Call::search(&format!(r#"{{"query":{{"match":{{"title":"{word}"}}}}}}"#));
     let first = call("shoe");
     let first = first.send(gateway.address);
     let second = async {
-        tokio::time::sleep(TIMEOUT / 3).await;
+        until(|| engine.count() == 1).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         assert_engine_order(&engine, &gateway, &call("boot"), "queue-full").await;
     };
     let (first, ()) = tokio::join!(first, second);

@@ -8,10 +8,10 @@ use std::{
 use super::{Flight, Schedule, Search, Worker, pace::Work};
 
 /// How much longer than predicted a search may take: at least, at most, and how that changes with one that came too late and one that
-/// was in time.
+/// was in time. What it costs itself is known better than what stands before it, and counts with the least.
 const CAUTION: (f64, f64) = (1.1, 1.5);
 const MORE_CAUTION: f64 = 1.05;
-const LESS_CAUTION: f64 = 0.995;
+const LESS_CAUTION: f64 = 0.998;
 /// What comes behind the last score: the page is cut and sent.
 const BEHIND: Duration = Duration::from_millis(1);
 
@@ -29,15 +29,17 @@ impl Schedule {
     /// Returns how many of the first documents of these costs will be scored before the deadline; all of them as long as nothing is
     /// known of the model.
     pub(super) fn fits(&self, (lane, deadline): (usize, Instant), costs: &[u32], now: Instant) -> usize {
-        let budget = deadline.saturating_duration_since(now).saturating_sub(BEHIND).as_secs_f64() / self.caution;
+        let budget = deadline.saturating_duration_since(now).saturating_sub(BEHIND).as_secs_f64();
         if self.is_trial(now) {
             return costs.len();
         }
         let ahead = self.ahead(lane, deadline, now);
+        let Some(before) = self.takes(&ahead, &Work::default()) else { return costs.len() };
         let is_late = |count: usize| {
             let mut own = Work::default();
             costs[..count].iter().for_each(|cost| own.add(*cost));
-            self.takes(&ahead, &own).is_some_and(|seconds| seconds > budget)
+            let together = self.takes(&ahead, &own);
+            together.is_some_and(|seconds| before * self.caution + (seconds - before) * CAUTION.0 > budget)
         };
         if !is_late(costs.len()) {
             return costs.len();

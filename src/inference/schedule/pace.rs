@@ -88,7 +88,7 @@ impl Pace {
     pub fn learn(&mut self, work: &Work, took: Duration) {
         let share = |(at, amount): (usize, f64)| self.line(at).map_or(amount, |line| line.slope * amount);
         let Some((main, amount)) = work.amounts().max_by(|one, other| share(*one).total_cmp(&share(*other))) else { return };
-        let rest: f64 = work.amounts().filter(|(at, _)| *at != main).filter_map(|(at, amount)| Some(self.line(at)?.slope * amount)).sum();
+        let rest: f64 = work.amounts().filter(|(at, _)| *at != main).filter_map(|(at, other)| Some(self.line(at)?.slope * other)).sum();
         let seconds = took.as_secs_f64();
         self.passes = self.passes.saturating_add(1);
         // What the other lengths took is known only about.
@@ -135,7 +135,7 @@ impl Pace {
 
     /// Returns what is known of a length, or of the nearest one that is known.
     fn line(&self, at: usize) -> Option<&Line> {
-        let known = |at: &usize| !self.lines[*at].samples.is_empty();
+        let known = |length: &usize| !self.lines[*length].samples.is_empty();
         // Documents that have nothing left are like no others.
         let nearest = || (1..LENGTHS).filter(known).min_by_key(|other| other.abs_diff(at));
         let found = Some(at).filter(known).or_else(nearest)?;

@@ -259,7 +259,7 @@ impl Drive {
                     let computed = &self.computed[&query(planned.query).pair(Digest128(document))];
                     assert!(computed.iter().any(|at| *at < deadline), "a result after the deadline");
                 }
-                Err(fault) => assert!(self.device.panics.contains(&document), "{fault}"),
+                Err(own) => assert!(self.device.panics.contains(&document), "{own}"),
             }
         }
         let wanted = missing.iter().filter(|place| **place < asked).count();

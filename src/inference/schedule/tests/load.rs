@@ -94,7 +94,7 @@ fn a_heavy_lane_does_not_starve_a_light_one() {
 fn two_heavy_lanes_share_alike() {
     let device = Device { length: alike, keeps: false, fixed: ms(0), ..Device::default() };
     let mut planned = flood(5);
-    planned.extend(flood(20).into_iter().map(|planned| Planned { lane: 1, query: planned.query + 1, ..planned }));
+    planned.extend(flood(20).into_iter().map(|other| Planned { lane: 1, query: other.query + 1, ..other }));
     let drive = run(planned, device);
     let served = [0, 1].map(|lane| drive.became.iter().filter(|became| became.planned.lane == lane && became.is_whole()).count());
     println!("one lane asks four times as much as the other: {served:?}");
@@ -109,7 +109,7 @@ fn a_lane_does_not_pay_for_what_it_had_when_it_was_alone() {
     let mut planned = flood(2);
     planned.extend((0..10).map(|turn| search(ms(12_000 + 500 * turn), 1, 900, 10)));
     planned.extend(flood(4).into_iter().map(later));
-    planned.extend(flood(4).into_iter().map(|planned| Planned { lane: 1, query: (planned.query + 450) % 900, ..later(planned) }));
+    planned.extend(flood(4).into_iter().map(|other| Planned { lane: 1, query: (other.query + 450) % 900, ..later(other) }));
     let drive = run(planned, device);
     let of = |became: &&Became, lane| became.planned.lane == lane && became.planned.at >= Duration::from_secs(20) && became.is_whole();
     let served = [0, 1].map(|lane| drive.became.iter().filter(|became| of(became, lane)).count());

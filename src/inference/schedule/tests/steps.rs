@@ -89,8 +89,8 @@ fn what_nobody_waits_for_is_stopped_and_dropped_where_it_would_not_be_kept() {
     // Somebody comes who wants the pair that is being stopped.
     let again = search(&mut schedule, 1, now);
     schedule.finish(0, Ended::Results(vec![Err(Fault::Stopped)]), Duration::ZERO, now);
-    let TaskWork::Pass(pass) = schedule.take(0, now).work else { panic!("it is tried again") };
-    assert!(!pass[0].stop.asked());
+    let TaskWork::Pass(second) = schedule.take(0, now).work else { panic!("it is tried again") };
+    assert!(!second[0].stop.asked());
     finish(&mut schedule, 1, now);
     assert_eq!(schedule.take_done(), [again]);
 }
