@@ -20,6 +20,8 @@ const LOST: Duration = Duration::from_secs(20);
 /// Different searches; a part of them is asked for again and again.
 const NUMBERS: u64 = 400_000;
 const OFTEN: u64 = 2_000;
+/// Those whose kept answers are met before they are emptied.
+const AGAIN: u64 = 20;
 
 /// The rules, by the index that has them.
 const RULES: [&str; 3] = ["whole", "partial", "answers"];
@@ -86,8 +88,12 @@ enum Trouble {
 
 impl Search {
     fn any(random: &mut fastrand::Rng) -> Self {
-        let number = if random.bool() { random.u64(..OFTEN) } else { random.u64(..NUMBERS) };
         let rule = RULES[random.usize(..RULES.len())];
+        let number = match (rule, random.bool()) {
+            ("answers", true) => random.u64(..AGAIN),
+            (_, true) => random.u64(..OFTEN),
+            (_, false) => random.u64(..NUMBERS),
+        };
         let size = if rule == "partial" || random.bool() { WINDOW } else { 5 };
         Self { number, rule, size, who: format!("u{}", random.u64(..IDENTITIES)) }
     }

@@ -78,6 +78,22 @@ pub fn wrong(body: &str, (number, size, who): (u64, usize, &str), told: &Told<'_
     (!right).then(|| format!("{told:?}: {places:?}"))
 }
 
+/// Fails when a fault in an answer would not be found.
+pub fn show_that_faults_are_found() {
+    const NUMBER: u64 = 7;
+    let head = HeaderMap::from_iter([(header::AUTHORIZATION, header::HeaderValue::from_static("u1"))]);
+    let answer = |number| String::from_utf8_lossy(&page(&head, question(number, WINDOW).as_bytes())).into_owned();
+    let own = answer(NUMBER);
+    let told = |word: &'static str| Told { word, window: WINDOW, scored: WINDOW };
+    let asked = (NUMBER, WINDOW, "u1");
+    assert!(wrong(&own, asked, &told("skipped")).is_none(), "the engine's order is right for what was skipped");
+    assert!(wrong(&own, asked, &told("reranked")).is_some(), "the engine's order is not that of the scores");
+    assert!(wrong(&own, asked, &told("partial")).is_some(), "nor is it partial when all is scored");
+    assert!(wrong(&own, (NUMBER, WINDOW, "u2"), &told("skipped")).is_some(), "somebody else's");
+    assert!(wrong(&answer(NUMBER + 1), asked, &told("skipped")).is_some(), "another search's");
+    assert!(wrong(&own, (NUMBER, WINDOW - 1, "u1"), &told("skipped")).is_some(), "a hit too many");
+}
+
 /// The whole order: the window by its scores, but for the one that the model cannot score.
 fn reranked(number: u64, told: &Told<'_>) -> Vec<usize> {
     let unscored = (told.scored + 1 == told.window).then(|| troubled(number)).flatten().map(|(place, _)| place);
