@@ -48,9 +48,9 @@ demo *arguments:
 picture:
     bash docs/picture.sh
 
-# Runs the benchmarks.
-bench *filter:
-    cargo bench {{filter}}
+# Runs one of the small benchmarks: just bench rewrite (or memory, telemetry).
+bench name *arguments:
+    cargo bench --bench {{name}} -- {{arguments}}
 
 # Measures what Podium adds to a search when the model costs nothing (two minutes, on an idle machine).
 bench-interception *arguments:

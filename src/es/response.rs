@@ -15,6 +15,8 @@ pub struct SearchResponse<'a> {
     pub hits: Vec<Hit<'a>>,
     /// `_shards.failed`
     pub failed_shards: u64,
+    /// Whether it says that it did not time out.
+    pub is_in_time: bool,
     /// Whether it says that it is all that there is to say: it did not time out, and is of one cluster, no shard of which failed.
     pub is_settled: bool,
     /// `hits.max_score`, when it is a number.
@@ -73,7 +75,7 @@ impl<'a> SearchResponse<'a> {
         let Found { hits, array, max_score, max_score_span } = found;
         let array = array.ok_or(NotASearchResponse::NoHits)?;
         let is_settled = is_in_time && tells_shards && failed_shards == 0 && !is_of_several;
-        Ok(Self { hits, failed_shards, is_settled, max_score, text, array, max_score_span })
+        Ok(Self { hits, failed_shards, is_in_time, is_settled, max_score, text, array, max_score_span })
     }
 
     /// The whole answer.

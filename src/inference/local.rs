@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rerank_plugin::{Card, Document, Fault, Part, PreparedQuery, Preparer, Query, Scorer, Stop};
+use rerank_plugin::{Card, Document, Fault, PreparedQuery, Preparer, Query, Scorer, Stop};
 use tokio::{task, time};
 use tracing::warn;
 
 use super::{
-    Answer, Ask, Found, Measures, Settings, accept, pass_time,
+    Answer, Ask, Found, Measures, Settings, accept, bytes, pass_time,
     queue::{Queue, Ticket},
     reason_of,
     schedule::{self, Entry, Item, LateSearch, Left, Supply},
@@ -223,14 +223,4 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.ask();
     }
-}
-
-/// Returns how long texts and images are.
-fn bytes(parts: &[Part]) -> usize {
-    let size = |part: &Part| match part {
-        Part::Text { text, .. } => text.len(),
-        Part::Image(image) => image.bytes.len(),
-        Part::Video(video) => video.frames.iter().map(|frame| frame.bytes.len()).sum(),
-    };
-    parts.iter().map(size).sum()
 }

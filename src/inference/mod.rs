@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rerank_plugin::{Card, Deadline, Device, Digest128, Document, Fault, Loaded, Query, Score};
+use rerank_plugin::{Card, Deadline, Device, Digest128, Document, Fault, Loaded, Part, Query, Score};
 use tracing::{info, warn};
 
 use self::{
@@ -237,6 +237,7 @@ impl Reranker {
                 }
                 self.fall_back(&ask, found, reason)
             }
+            Err(Reason::Timeout) if ask.partial => self.fall_back(&ask, found, Reason::Timeout),
             Err(reason) => Err(reason),
         }
     }
@@ -378,6 +379,16 @@ fn pass_time(device: Device) -> Duration {
         Device::Cpu => Duration::from_millis(25),
         Device::Cuda(_) => Duration::from_millis(10),
     }
+}
+
+/// Returns how long texts and images are.
+fn bytes(parts: &[Part]) -> usize {
+    let size = |part: &Part| match part {
+        Part::Text { text, .. } => text.len(),
+        Part::Image(image) => image.bytes.len(),
+        Part::Video(video) => video.frames.iter().map(|frame| frame.bytes.len()).sum(),
+    };
+    parts.iter().map(size).sum()
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ pub struct Lead {
 
 /// What came of a search, when it has come to something: an answer, or nothing that may be kept.
 type Landed = Option<Option<Arc<Kept>>>;
-type Flights = HashMap<Digest128, watch::Receiver<Landed>>;
+/// Searches under way, each with how often everything had been forgotten when it began.
+type Flights = HashMap<Digest128, (watch::Receiver<Landed>, u64)>;
 
 /// Each is forgotten when it is too old.
 struct Aging;
@@ -196,6 +197,11 @@ impl Answers {
         found
     }
 
+    /// Remembers that waiting for this answer takes too long.
+    pub fn despair(&self, name: Digest128) {
+        self.barren.insert(name, ());
+    }
+
     async fn board(&self, name: Digest128) -> Found {
         // The usual way takes no lock.
         if let Some(kept) = self.kept.get(&name).filter(|kept| kept.is_fresh()) {
@@ -224,15 +230,18 @@ impl Answers {
             (Some(kept), Some(_)) => Ok(Found::Kept(kept)),
             (Some(kept), None) => Ok(Found::Stale(kept, self.lead(&mut flights, name))),
             (None, Some(_)) if self.barren.contains_key(&name) => Ok(Found::Alone),
-            (None, Some(flight)) => Err(flight.clone()),
+            // What was asked before everything was forgotten is for those who asked then.
+            (None, Some((_, emptied))) if *emptied != self.emptied.load(Ordering::SeqCst) => Ok(Found::Alone),
+            (None, Some((flight, _))) => Err(flight.clone()),
             (None, None) => Ok(Found::Missing(self.lead(&mut flights, name))),
         }
     }
 
     fn lead(&self, flights: &mut Flights, name: Digest128) -> Lead {
         let (sender, receiver) = watch::channel(None);
-        flights.insert(name, receiver);
-        Lead { name, answers: self.clone(), emptied: self.emptied.load(Ordering::SeqCst), sender }
+        let emptied = self.emptied.load(Ordering::SeqCst);
+        flights.insert(name, (receiver, emptied));
+        Lead { name, answers: self.clone(), emptied, sender }
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights> {

@@ -1,6 +1,6 @@
 //! Answers a search by an answer that is kept, or has it made and kept.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use http::Response;
 use tokio::time;
@@ -33,8 +33,13 @@ pub async fn answer<M: Make>(making: M, asked: Asked) -> Response<Body> {
     let (rule, gateway) = (making.search().rule(), making.search().gateway());
     let wanted = rule.answer_cache.is_some() && !explain::is_wanted(&asked.head.headers, rule);
     let Some(name) = wanted.then(|| answers::name(&gateway.digester, rule, &asked)).flatten() else { return making.make(&asked).await };
-    // Waiting for another search is something that reranking adds.
-    let found = time::timeout(rule.timeout, gateway.answers.find(name)).await.unwrap_or(Found::Alone);
+    // Waiting for another search is something that reranking adds; half of its time is left for reranking itself.
+    let began = Instant::now();
+    let found = time::timeout(rule.timeout / 2, gateway.answers.find(name)).await.unwrap_or_else(|_| {
+        gateway.answers.despair(name);
+        Found::Alone
+    });
+    making.search().waited(began.elapsed());
     match found {
         Found::Kept(kept) => reuse(making.search(), &kept, &asked),
         Found::Stale(kept, lead) => {

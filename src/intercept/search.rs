@@ -1,7 +1,7 @@
 //! Takes one search through the gateway. The order of the steps is the order of the functions below.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -47,6 +47,8 @@ pub struct Search {
     started: Instant,
     /// What may be kept of its answer.
     made: Mutex<Option<Kept>>,
+    /// How long it waited for another's answer, in vain.
+    waited: OnceLock<Duration>,
 }
 
 /// How a search's answer is to look.
@@ -93,7 +95,13 @@ impl Search {
     /// The budget started when the head was read.
     pub fn since(intercept: Intercept, rule: Arc<Rule>, started: Instant) -> Self {
         Span::current().record("rule", rule.number);
-        Self { intercept, rule, started, made: Mutex::default() }
+        Self { intercept, rule, started, made: Mutex::default(), waited: OnceLock::new() }
+    }
+
+    /// Takes note of how long it waited for another's answer.
+    pub fn waited(&self, long: Duration) {
+        // It waits once.
+        let _ = self.waited.set(long);
     }
 
     /// Answers the search.
@@ -165,7 +173,8 @@ impl Search {
             return self.refused(flight, Reason::RewriteRejected).await;
         }
         let started = Instant::now();
-        let budget = self.rule.timeout.min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
+        let waited = self.waited.get().copied().unwrap_or_default();
+        let budget = self.rule.timeout.saturating_sub(waited).min(self.rule.total_timeout.saturating_sub(self.started.elapsed()));
         let empty = if head.headers.contains_key(ELASTIC_PRODUCT) { Empty::Kept } else { Empty::Dropped };
         let rank = item.rank(planned, &response, (bytes, empty), Deadline::after(budget));
         match self.metrics().stage(Stage::Rerank, rank).await {
@@ -174,7 +183,8 @@ impl Search {
                 let timing = Timing { engine, rerank: started.elapsed() };
                 let page = shape.finish(ranked.page, &head);
                 let (head, page) = rebuild(head, coding, page, &flight.asked.head.headers);
-                if response.is_settled {
+                let whole = planned.plan.ranked.min(response.hits.len());
+                if response.is_settled && matches!(&ranked.outcome, Outcome::Reranked(reranked) if reranked.window >= whole) {
                     self.keep(&head, &page, &ranked.outcome);
                 }
                 self.finish(self.gateway().hand_out(head, page), &ranked.outcome, Some(timing))

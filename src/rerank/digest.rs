@@ -39,6 +39,11 @@ impl Digester {
         self.0
     }
 
+    /// Whether the other gives the same digests.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Starts a digest.
     pub fn start(&self) -> Digesting {
         Digesting(SipHasher13::new_with_key(&self.0))

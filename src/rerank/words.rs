@@ -59,8 +59,8 @@ impl Reason {
             Self::ClientOff => words("the client sent `Rerank: off`", "nothing: it is the client's wish"),
             Self::Timeout => words("`timeout` or `total-timeout` ended", "a smaller `window`, `max-tokens`; more `threads`"),
             Self::Overloaded => words(
-                "not even `window.min` hits would be scored in time, or a bound of `[limits]` is reached",
-                "more capacity; a smaller `window.min`",
+                "not all of `window`, or not even `window.min` hits, would be scored in time, or a bound of `[limits]` is reached",
+                "more capacity; a smaller `window`, or a range; `podium warm`",
             ),
             Self::QueueFull => words("`max-queue` documents wait already, or a remote model's server has too much to do", "more capacity"),
             Self::ModelLoading => words("the model is not there yet", "wait; `/ready` on the admin port says when"),
@@ -69,7 +69,7 @@ impl Reason {
             }
             Self::ModelError => words("the model failed on this search", "the log says how"),
             Self::BreakerOpen => {
-                words("the model failed, or was late, too often of late; it is tried again within seconds", "the log says how it failed")
+                words("the model failed too often of late, or hangs; it is tried again within seconds", "the log says how it failed")
             }
             Self::Internal => words("a bug of Podium", "the log says more; please report it"),
         }

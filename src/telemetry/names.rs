@@ -159,7 +159,7 @@ pub const ALL: &[Metric] = &[
     counter(
         SEARCHES_SHED,
         &[MODEL, REASON],
-        "Searches that the model was not asked for: they would have been late, there was no room, or it is not there.",
+        "Searches that the model was not asked for, or not any more: they would have been late, or there was no room. The cache of scores answers some.",
     ),
     counter(REQUESTS, &[ROUTE, STATUS_CLASS], "Requests of clients, by where they went and how they were answered."),
     counter(PANICS, &[], "Requests that a bug of Podium's own ended with a 500."),
@@ -180,7 +180,7 @@ pub const ALL: &[Metric] = &[
     counter(SCORED_PAIRS, &[MODEL], "Pairs that the model scored; what a cache knew is not among them."),
     counter(LATE_SCORES, &[MODEL], "Scores that came when their search had been answered; they fill the caches."),
     gauge(BREAKER_STATE, &[MODEL], "The circuit breaker: 0 closed, 1 half-open, 2 open."),
-    counter(WORKER_RESTARTS, &[MODEL], "Times that the model was loaded again after a failure."),
+    counter(WORKER_RESTARTS, &[MODEL], "Times that the model was made ready again after a panic, or could not be and was loaded anew."),
     counter(PAIRS_SET_ASIDE, &[MODEL], "Pairs that are not scored for a while because they broke the model twice."),
     counter(CACHE_HITS, &[CACHE], "What was looked for in a cache and found."),
     counter(CACHE_MISSES, &[CACHE], "What was looked for in a cache and not found."),

@@ -13,6 +13,7 @@ use crate::support::{
     app::{self, Gateway},
     fake_engine::{FakeEngine, Product},
     http::{Call, Reply},
+    metrics::Page,
 };
 
 const WINDOW: usize = 50;
@@ -29,11 +30,19 @@ struct Stage {
 impl Stage {
     /// `rule` is added to the rule's keys, `more` stands behind it.
     async fn set(model: &'static str, rule: &str, more: &str) -> Self {
+        Self::set_as(0, model, rule, more).await
+    }
+
+    /// As [`Stage::set`], with a rule of this number: counters of rules are the program's too.
+    async fn set_as(number: usize, model: &'static str, rule: &str, more: &str) -> Self {
         let engine = FakeEngine::start(Product::OpenSearch, 120).await;
         let scripted = Scripted::default();
         let script = Arc::clone(&scripted.0);
+        let before: String = (0..number)
+            .map(|other| format!("[[rules]]\nindex = [\"other{other}\"]\nmodel = \"{model}\"\nfields = [\"title\"]\n"))
+            .collect();
         let text = format!(
-            "[models.{model}]\nkind = \"fake-scripted\"\n[[rules]]\nindex = [\"products\"]\nmodel = \"{model}\"\nfields = [\"title\"]\n\
+            "[models.{model}]\nkind = \"fake-scripted\"\n{before}[[rules]]\nindex = [\"products\"]\nmodel = \"{model}\"\nfields = [\"title\"]\n\
              fusion = {{ kind = \"replace\" }}\ntotal-timeout = \"60s\"\n{rule}\n{more}\n"
         );
         let gateway = app::start_with(&engine, &text, vec![Box::new(scripted)]).await;
@@ -99,7 +108,7 @@ async fn step_1_a_whole_window() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn step_2_a_smaller_window() {
-    let stage = Stage::set("smaller", "window = { min = 5, max = 50 }\ntimeout = '600ms'", "").await;
+    let stage = Stage::set_as(40, "smaller", "window = { min = 5, max = 50 }\ntimeout = '600ms'", "").await;
     stage.script.costs(Duration::ZERO, Duration::from_millis(30));
     stage.measure().await;
     // Twenty of them fit; a machine with much else to do may need another try.
@@ -113,11 +122,13 @@ async fn step_2_a_smaller_window() {
         }
     }
     assert!(!windows.is_empty() && windows.iter().all(|window| (5..30).contains(window)), "{windows:?}");
+    let page = Page::of(&stage.gateway).await;
+    assert!(page.value(r#"podium_window_hits_bucket{rule="40",le="35"}"#) >= windows.len() as f64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn step_3_what_is_scored_when_the_time_is_over() {
-    let stage = Stage::set("partial", "window = { min = 2, max = 50 }\non-timeout = 'partial'\ntimeout = '500ms'", "").await;
+    let stage = Stage::set_as(41, "partial", "window = { min = 2, max = 50 }\non-timeout = 'partial'\ntimeout = '500ms'", "").await;
     // Nothing is known of the model yet, so that all is tried.
     stage.script.costs(Duration::ZERO, Duration::from_millis(20));
     let reply = stage.search("shoe 3").await;
@@ -126,6 +137,7 @@ async fn step_3_what_is_scored_when_the_time_is_over() {
     assert!((2..30).contains(&number(&reply, "scored")), "{}", reply.rerank_status());
     assert_permutation(&stage, "shoe 3", &reply).await;
     assert_eq!(Answer::of(&reply).ids()[0], "id3", "it is among the first, which are scored first");
+    assert_eq!(Page::of(&stage.gateway).await.searches(41, "partial", "timeout"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

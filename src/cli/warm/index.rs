@@ -212,15 +212,19 @@ impl Index {
     pub(super) fn behind(&self, hits: &[Hit<'_>], before: &Place) -> Option<Place> {
         let last = sorted_by(hits.last()?)?;
         let mut values: Vec<Value> = serde_json::from_str(last).ok()?;
-        let first: Vec<Value> = serde_json::from_str(sorted_by(hits.first()?)?).ok()?;
         // Documents of several shards share a place. The page may have ended between them: they are read once more.
         if let [only] = values.as_mut_slice()
             && self.sort == "_doc"
-            && let Some(number) = only.as_i64().filter(|_| first.first() != Some(only))
+            && let Some(number) = only.as_i64()
         {
             *only = Value::from(number - 1);
         }
         Some(Place { slice: before.slice, after: Some(values) })
+    }
+
+    /// Whether the page behind would be the same again: all documents of it share a place.
+    pub(super) fn is_stuck(&self, next: &Place, before: &Place) -> bool {
+        self.sort == "_doc" && next.after == before.after
     }
 
     /// Gives the point in time back.

@@ -7,6 +7,8 @@ use std::time::Duration;
 const FIRST: usize = 100;
 const SMALLEST: usize = 10;
 const LARGEST: usize = 1000;
+/// The largest that engines give.
+const MOST: usize = 10_000;
 
 /// An answer that takes longer was work for the cluster: it gets a pause as long as that, and smaller pages.
 const HARD: Duration = Duration::from_secs(1);
@@ -48,7 +50,12 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self { size: FIRST, refused: 0 }
+        Self::of(FIRST)
+    }
+
+    /// Begins with pages of this many documents.
+    pub(super) fn of(size: usize) -> Self {
+        Self { size, refused: 0 }
     }
 
     /// How many documents the next page should have.
@@ -82,6 +89,13 @@ impl Pace {
         let can_shrink = self.size > 1;
         self.size = (self.size / 2).max(1);
         can_shrink
+    }
+
+    /// Asks for a larger page, where a smaller one gets nowhere; whether there is one.
+    pub(super) fn larger(&mut self) -> bool {
+        let can_grow = self.size < MOST;
+        self.size = (self.size * 2).min(MOST);
+        can_grow
     }
 
     fn shrink(&mut self) {

@@ -78,10 +78,10 @@ impl Reader {
             // Engines of old know no order over all shards.
             self.index.sort_by_doc();
         }
-        let answer = self.index.page(From::PartOfSource, &start, SAMPLE).await?;
+        let answer = self.sample(From::PartOfSource, &start).await?;
         let seen = self.render(&answer.body, From::PartOfSource, &start)?.chunk;
         if seen.read > 0 && seen.documents.is_empty() {
-            let through_fields = self.index.page(From::Fields, &start, SAMPLE).await?;
+            let through_fields = self.sample(From::Fields, &start).await?;
             if !self.render(&through_fields.body, From::Fields, &start)?.chunk.documents.is_empty() {
                 self.read_from(From::Fields);
             }
@@ -89,24 +89,40 @@ impl Reader {
         Ok(())
     }
 
+    /// Returns the first documents, as many as one answer can hold.
+    async fn sample(&self, from: From, start: &Place) -> Result<Answer, Refusal> {
+        let mut pace = Pace::of(SAMPLE);
+        loop {
+            if let Some((answer, _)) = self.patient_page(&mut pace, from, start).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Returns a page and how many documents it may have; nothing where a smaller one is to be asked for, or the same once more.
+    async fn patient_page(&self, pace: &mut Pace, from: From, place: &Place) -> Result<Option<(Answer, usize)>, Refusal> {
+        let size = pace.size();
+        match self.whole_page(from, place, size).await {
+            Ok(answer) => Ok(Some((answer, size))),
+            Err(Refusal::Busy(said)) => {
+                self.pauses.fetch_add(1, Ordering::Relaxed);
+                let Some(wait) = pace.refused() else {
+                    return Err(Refusal::Final(format!("{said}; it was asked again and again, with longer and longer pauses")));
+                };
+                time::sleep(wait).await;
+                Ok(None)
+            }
+            Err(Refusal::TooLarge) if pace.too_large() => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// Reads one slice to its end. Ends early, and well, when nobody takes the documents any more.
     pub(super) async fn read(self: Arc<Self>, slice: Option<(usize, usize)>, to: mpsc::Sender<Chunk>) -> Result<(), Refusal> {
         let (mut pace, mut place) = (Pace::new(), Place { slice, after: None });
         loop {
-            let (size, from, asked) = (pace.size(), self.from(), Instant::now());
-            let answer = match self.whole_page(from, &place, size).await {
-                Ok(answer) => answer,
-                Err(Refusal::Busy(said)) => {
-                    self.pauses.fetch_add(1, Ordering::Relaxed);
-                    let Some(wait) = pace.refused() else {
-                        return Err(Refusal::Final(format!("{said}; it was asked again and again, with longer and longer pauses")));
-                    };
-                    time::sleep(wait).await;
-                    continue;
-                }
-                Err(Refusal::TooLarge) if pace.too_large() => continue,
-                Err(refusal) => return Err(refusal),
-            };
+            let (from, asked) = (self.from(), Instant::now());
+            let Some((answer, size)) = self.patient_page(&mut pace, from, &place).await? else { continue };
             let (took, bytes) = (asked.elapsed(), answer.body.len());
             let (reader, before) = (Arc::clone(&self), place.clone());
             let rendered = task::spawn_blocking(move || reader.render(&answer.body, from, &before)).await;
@@ -121,6 +137,11 @@ impl Reader {
                 return Ok(());
             }
             let Some(next) = next.filter(|_| read >= size) else { return Ok(()) };
+            if self.index.is_stuck(&next, &place) && !pace.larger() {
+                return Err(Refusal::Final(
+                    "more shards than a page has documents stand in line with each other: name fewer indices".to_owned(),
+                ));
+            }
             place = next;
             let pause = pace.after(Page { took, waited: given.elapsed(), bytes });
             if !pause.is_zero() {
@@ -133,8 +154,13 @@ impl Reader {
     /// Returns a page of which no shard is missing.
     async fn whole_page(&self, from: From, place: &Place, size: usize) -> Result<Answer, Refusal> {
         let answer = self.index.page(from, place, size).await?;
-        let failed = SearchResponse::parse(&answer.body).map_err(|error| Refusal::Final(error.to_string()))?.failed_shards;
-        if failed > 0 { Err(Refusal::Busy(format!("{failed} shards did not answer"))) } else { Ok(answer) }
+        let read = SearchResponse::parse(&answer.body).map_err(|error| Refusal::Final(error.to_string()))?;
+        match read.failed_shards {
+            // A page that timed out has fewer documents than there are.
+            0 if read.is_in_time => Ok(answer),
+            0 => Err(Refusal::Busy("the cluster's own time for a search was over".to_owned())),
+            failed => Err(Refusal::Busy(format!("{failed} shards did not answer"))),
+        }
     }
 
     fn render(&self, body: &Bytes, from: From, place: &Place) -> Result<Rendered, Refusal> {

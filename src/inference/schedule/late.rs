@@ -6,9 +6,12 @@ use std::collections::VecDeque;
 use rerank_plugin::{Digest128, Document, Prepared, PreparedQuery, Query};
 
 use super::{PairKey, QueryKey, Schedule};
+use crate::inference::bytes;
 
 /// Documents that are prepared between two looks for something better to do.
 const AT_ONCE: usize = 8;
+/// Bytes of documents that are not prepared yet: their texts are whole, however little of them the model reads.
+const MOST_BYTES: usize = 16 << 20;
 
 /// A search that was shed before its documents were prepared.
 #[derive(Clone, Debug)]
@@ -28,6 +31,7 @@ pub(super) struct LateLine {
     searches: VecDeque<LateSearch>,
     /// Of all of `searches`.
     documents: usize,
+    bytes: usize,
 }
 
 // === impl LateLine ===
@@ -50,13 +54,18 @@ impl LateLine {
         self.pairs.retain(stays);
     }
 
-    /// Puts a search at the end; the oldest give way.
+    /// Puts a search at the end, unless one of its name is there; the oldest give way.
     fn push_search(&mut self, search: LateSearch, most: usize) {
+        if self.searches.iter().any(|own| own.name == search.name) {
+            return;
+        }
         self.documents += search.documents.len();
+        self.bytes += search.bytes();
         self.searches.push_back(search);
-        while self.documents > most {
+        while self.documents > most || self.bytes > MOST_BYTES {
             let Some(oldest) = self.searches.pop_front() else { break };
             self.documents -= oldest.documents.len();
+            self.bytes -= oldest.bytes();
         }
     }
 
@@ -65,12 +74,21 @@ impl LateLine {
         let mut oldest = self.searches.pop_front()?;
         let few = oldest.documents.len().min(AT_ONCE);
         let documents = oldest.documents.drain(..few).collect();
+        let first = LateSearch { name: oldest.name, query: oldest.query.clone(), documents };
         self.documents -= few;
-        let (name, query) = (oldest.name, oldest.query.clone());
+        self.bytes -= first.bytes();
         if !oldest.documents.is_empty() {
             self.searches.push_front(oldest);
         }
-        Some(LateSearch { name, query, documents })
+        Some(first)
+    }
+}
+
+// === impl LateSearch ===
+
+impl LateSearch {
+    fn bytes(&self) -> usize {
+        self.documents.iter().map(|document| bytes(&document.parts)).sum()
     }
 }
 
@@ -97,5 +115,34 @@ impl Schedule {
                 over.into_iter().for_each(|oldest| self.drop_late(oldest));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rerank_plugin::{Digest128, Fingerprint, testing::conformance};
+
+    use super::{LateLine, LateSearch, MOST_BYTES};
+    use crate::{inference::ScoreCache, rerank::Digester};
+
+    fn search(number: u128, bytes: usize) -> LateSearch {
+        let name = ScoreCache::new(0, Digester::new()).key(&Fingerprint([0; 32]), None, Digest128(number));
+        let documents = (0..10).map(|_| conformance::document(&"a".repeat(bytes / 10))).collect();
+        LateSearch { name, query: conformance::query("a"), documents }
+    }
+
+    #[test]
+    fn texts_that_wait_are_bounded_in_documents_and_in_bytes_and_wait_once() {
+        let mut line = LateLine::default();
+        let large = search(1, MOST_BYTES);
+        line.push_search(large.clone(), 1000);
+        line.push_search(large, 1000);
+        assert_eq!((line.searches.len(), line.documents, line.bytes), (1, 10, MOST_BYTES / 10 * 10));
+        line.push_search(search(2, 1000), 1000);
+        assert_eq!((line.searches.len(), line.documents, line.bytes), (1, 10, 1000), "the oldest gives way");
+        (3..20).for_each(|number| line.push_search(search(number, 1000), 30));
+        assert_eq!((line.searches.len(), line.documents, line.bytes), (3, 30, 3000));
+        while line.pop_search().is_some() {}
+        assert_eq!((line.documents, line.bytes), (0, 0));
     }
 }

@@ -439,10 +439,12 @@ impl Schedule {
     pub fn is_hung(&self, now: Instant) -> bool {
         const LONG: Duration = Duration::from_secs(2);
         const TIMES: u32 = 10;
+        // Of a pass of which it is not known how long it should take: the first of a large model may take its time.
+        const LONGEST: Duration = Duration::from_secs(30);
         let hangs = |worker: &Worker| {
             worker.flight.as_ref().is_some_and(|flight| {
                 let ran = now.saturating_duration_since(flight.begun);
-                ran > LONG && flight.expected.is_none_or(|expected| ran > expected * TIMES)
+                ran > flight.expected.map_or(LONGEST, |expected| LONG.max(expected * TIMES))
             })
         };
         self.workers.iter().all(hangs)

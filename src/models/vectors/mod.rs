@@ -176,6 +176,10 @@ impl Opened {
         let started = Instant::now();
         let unreadable = |source| self.unreadable(source);
         let is_being_written = self.is_being_written();
+        if !read::open(&self.path)?.digester().is_like(&self.digester) {
+            warn!(file = %self.path.display(), "the file of vectors is another than at the start: restart podium serve to use it");
+            return Ok(());
+        }
         let Survey { shapes, damage: _ } = read::open(&self.path)?.survey().map_err(unreadable)?;
         let own = shapes.iter().filter(|(shape, _)| shape.fingerprint == card.fingerprint);
         let (total, weight) = own.fold((0, 0), |(total, weight), (shape, vectors)| (total + vectors, weight + vectors * shape.cached()));

@@ -37,12 +37,14 @@ impl Gateway {
         Self::before(engine.address, models_and_rules)
     }
 
-    /// Starts it before whatever engine is there.
+    /// Starts it before whatever engine is there. No scores are kept unless the rules say so: those of some fakes are of a place in the
+    /// window, not of a text.
     pub(crate) fn before(upstream: SocketAddr, models_and_rules: &str) -> Self {
+        let cache = if models_and_rules.contains("[cache]") { "" } else { "[cache]\nscores = 0\n" };
         let folder = tempfile::tempdir().expect("a folder");
         let [address, admin] = free_addresses();
         let text = format!(
-            "[listener]\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n[upstream]\nnodes = [\"http://{upstream}\"]\n{models_and_rules}"
+            "[listener]\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n[upstream]\nnodes = [\"http://{upstream}\"]\n{cache}{models_and_rules}"
         );
         let config = folder.path().join("podium.toml");
         fs::write(&config, text).expect("a file in a new folder");
