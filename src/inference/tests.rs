@@ -1,10 +1,16 @@
 use std::{
-    sync::{Arc, mpsc},
+    future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use rerank_plugin::{
-    Deadline, Device, Document, Endpoints, Family, LoadOptions, Loaded, Query, Silent, Source,
+    BoxFuture, Card, Deadline, Device, Document, Endpoints, Family, Fault, Fingerprint, LoadOptions, Loaded, Query, RemoteScorer, Scale,
+    Score, Silent, Source,
     testing::{Behaviour, Fake, MapStore, Scripted, conformance},
 };
 
@@ -139,4 +145,40 @@ async fn under_a_flood_the_model_is_busy_with_what_will_be_in_time() {
     }
     println!("{served} served, {late} late, {shed} shed, the slowest after {slowest:?}; {} pairs scored", scripted.0.scored());
     assert!(served >= 20 && late <= served, "{served} served, {late} late, {shed} shed");
+}
+
+/// A model elsewhere that answers once, and never again.
+struct OnceOnly {
+    card: Card,
+    calls: AtomicUsize,
+}
+
+impl RemoteScorer for OnceOnly {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn score<'a>(&'a self, _: &'a Query, documents: &'a [Document], _: Deadline) -> BoxFuture<'a, Vec<Result<Score, Fault>>> {
+        let score = || Score::new(1.0, Scale::Logit).map_err(Fault::from);
+        Box::pin(async move {
+            if self.calls.fetch_add(1, Ordering::Relaxed) > 0 {
+                future::pending::<()>().await;
+            }
+            documents.iter().map(|_| score()).collect()
+        })
+    }
+}
+
+#[tokio::test]
+async fn cached_scores_serve_a_search_whose_remote_model_is_late() {
+    let scorer = OnceOnly { card: Card::new("far", Fingerprint([1; 32]), Scale::Logit, 100), calls: AtomicUsize::new(0) };
+    let pairs = Pairs { queries: Vec::new(), documents: Vec::new() };
+    let model = Reranker::start(Loaded::Remote(Arc::new(scorer)), &settings(100, 1 << 20), &pairs).expect("a thread");
+    assert!(score(&model, 8, LONG).await.is_ok());
+    let (query, documents) = search(10);
+    let late = Ask::all(query, documents, Deadline::after(Duration::from_millis(50)));
+    assert_eq!(model.score(late.clone()).await, Err(Reason::Timeout));
+    let deadline = Deadline::after(Duration::from_millis(50));
+    let partial = model.score(Ask { partial: true, least: 2, deadline, ..late }).await.expect("what is cached");
+    assert_eq!((partial.asked, partial.cached, partial.late), (10, 8, Some(Reason::Timeout)));
 }

@@ -348,6 +348,7 @@ mod tests {
         let answers = Answers::new(1 << 20);
         let Found::Missing(lead) = answers.find(NAME).await else { panic!("the first leads") };
         answers.clear();
+        assert!(matches!(answers.find(NAME).await, Found::Alone), "who asks now does not get what was asked before");
         lead.finish(answer());
         assert!(matches!(answers.find(NAME).await, Found::Missing(_)));
     }

@@ -127,6 +127,20 @@ async fn step_2_a_smaller_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_smaller_window_is_not_kept_as_an_answer() {
+    let stage = Stage::set("unkept", "window = { min = 5, max = 50 }\ntimeout = '600ms'\nanswer-cache = '1h'", "").await;
+    stage.script.costs(Duration::ZERO, Duration::from_millis(30));
+    stage.measure().await;
+    let mut smaller = 0;
+    for turn in 10..20 {
+        let replies = [stage.search(&format!("shoe {turn}")).await, stage.search(&format!("shoe {turn}")).await];
+        smaller += usize::from(replies[0].rerank_status().starts_with("reranked") && number(&replies[0], "window") < WINDOW);
+        assert!(!replies[1].rerank_status().ends_with("answer=hit"), "{}", replies[1].rerank_status());
+    }
+    assert!(smaller > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn step_3_what_is_scored_when_the_time_is_over() {
     let stage = Stage::set_as(41, "partial", "window = { min = 2, max = 50 }\non-timeout = 'partial'\ntimeout = '500ms'", "").await;
     // Nothing is known of the model yet, so that all is tried.
