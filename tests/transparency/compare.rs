@@ -107,8 +107,7 @@ async fn run(engine: &Engine, written: &[Written]) -> Tally {
         fill(engine, index).await;
     }
     let addresses = Addresses { engine, gateway: gateway(engine, &rules(&indices)).await };
-    let searches: Vec<Search> = indices.iter().flat_map(|index| searches_of(product, index, written)).collect();
-    let searches = Arc::new(searches);
+    let searches = Arc::new(in_turn(indices.iter().map(|index| searches_of(product, index, written)).collect()));
     let workers = (0..SIDE_BY_SIDE).map(|worker| {
         let own = Arc::clone(&searches);
         tokio::spawn(async move {
@@ -118,6 +117,7 @@ async fn run(engine: &Engine, written: &[Written]) -> Tally {
                 let Some(wide) = search.compare(addresses, &mut tally).await.filter(|_| search.may_be_bundled()) else { continue };
                 match before.take() {
                     None => before = Some((search, wide)),
+                    Some(first) if first.0.index() == search.index() => before = Some((search, wide)),
                     Some(first) => compare_bundle([first, (search, wide)], addresses, &mut tally).await,
                 }
             }
@@ -130,6 +130,20 @@ async fn run(engine: &Engine, written: &[Written]) -> Tally {
         whole.add(worker.await.unwrap());
     }
     whole
+}
+
+/// Returns a search of each index, then another of each, and so on: at one time, and in one multi search, no two may have the same query
+/// and the same hits, because what the model says of them is computed once, and this model says where a hit stood.
+fn in_turn(of_indices: Vec<Vec<Search>>) -> Vec<Search> {
+    let mut rest: Vec<_> = of_indices.into_iter().map(Vec::into_iter).collect();
+    let mut searches = Vec::new();
+    loop {
+        let before = searches.len();
+        searches.extend(rest.iter_mut().filter_map(Iterator::next));
+        if searches.len() == before {
+            return searches;
+        }
+    }
 }
 
 fn searches_of(product: Product, index: &Index, written: &[Written]) -> Vec<Search> {
@@ -146,7 +160,7 @@ fn searches_of(product: Product, index: &Index, written: &[Written]) -> Vec<Sear
 
 /// Compares two searches as the items of one multi search.
 async fn compare_bundle(pair: [(&Search, Option<(Wide, String)>); 2], addresses: Addresses, tally: &mut Tally) {
-    let line = |search: &Search| format!("{{\"index\":\"{}\"}}\n{}\n", search.target.split('/').nth(1).unwrap_or_default(), search.body);
+    let line = |search: &Search| format!("{{\"index\":\"{}\"}}\n{}\n", search.index(), search.body);
     let lines = pair.iter().map(|(search, _)| line(search)).collect::<String>();
     let call = Call::post("/_msearch", lines).with("content-type", "application/x-ndjson");
     let direct = Answer::of(&call.send(addresses.engine).await);
@@ -226,6 +240,10 @@ fn rules(indices: &[Index]) -> String {
 // === impl Search ===
 
 impl Search {
+    fn index(&self) -> &str {
+        self.target.split('/').nth(1).unwrap_or_default()
+    }
+
     fn call(&self, target: &str) -> Call {
         let call = if self.body.is_empty() { Call::get(target) } else { Call::post(target, self.body.as_str()) };
         call.by(self.method.parse().unwrap())

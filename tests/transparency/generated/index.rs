@@ -174,6 +174,8 @@ impl Index {
         let mut texts: Vec<String> = own.chain(needs.anywhere.iter().cloned()).collect();
         texts.push(format!("{} common number {turn}", "common ".repeat(turn % 4)));
         texts.push(dice.words(1 + turn % 7));
+        // Hits that read alike have one score, and would not be turned round.
+        texts.push(format!("only{number}x{turn}"));
         insert(&mut document, &self.reads, json!(texts.join(" ")));
         let rest = Value::Object(document).to_string();
         // By hand: a double does not hold the integer, and the decimal stays as it is.

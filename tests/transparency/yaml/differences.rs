@@ -12,8 +12,6 @@ pub(super) const BOTH: &[&str] = &[
     "search/310_match_bool_prefix.yml/multi_match single field partial term",
     "search/310_match_bool_prefix.yml/scoring complete term",
     "search/310_match_bool_prefix.yml/scoring partial term",
-    // Fails directly too, one step later: the hit with both names is to be the first.
-    "search/340_named_queries.yml/Named queries with score",
     // `explain` is reranked too.
     "search/50_multi_match.yml/Cross fields do not return negative scores",
     // The tests are about the order by BM25F.
