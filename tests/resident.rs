@@ -2,6 +2,7 @@
 //! keep has changed.
 
 #![allow(clippy::unwrap_used, reason = "all of it is a test; clippy knows only the functions that are marked")]
+#![allow(clippy::print_stdout, reason = "what an entry weighs is in the documents")]
 
 use std::fs;
 
@@ -22,6 +23,12 @@ fn resident() -> u64 {
 fn assert_weighs_what_it_takes(name: &str, before: u64, cache: &dyn Cached, fill: impl Fn(u64)) {
     (0..3).for_each(fill);
     let (size, added) = (cache.size(), resident().saturating_sub(before));
+    println!(
+        "{name}: {} entries of {} bytes each; the process grew by {} MiB",
+        size.entries,
+        size.bytes / size.entries.max(1),
+        added / MIB
+    );
     assert!((SIZE / 2..=SIZE).contains(&size.bytes), "{name}: {size:?}");
     // The first one finds no memory that another has left.
     assert!((SIZE / 2..SIZE * 3 / 2).contains(&added), "{name}: {size:?} takes {} MiB", added / MIB);

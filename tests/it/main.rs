@@ -6,6 +6,8 @@
 mod bad_company;
 /// Wrong configurations, by their messages.
 mod bad_config;
+/// Wrong models in the configuration.
+mod bad_models;
 /// What is kept between searches.
 mod caches;
 /// What a request says stays in the request.

@@ -1,0 +1,103 @@
+//! What a wrong `[models.NAME]` is answered with: each message as a whole.
+
+use std::path::Path;
+
+use podium::config::{self, FAKE_KINDS, KINDS, parse};
+use rerank_plugin::ControlTokens;
+
+use crate::bad_config::{UPSTREAM, read, table};
+
+#[test]
+fn models() {
+    table(&[
+        ("[models.n]", "p.toml:9: models.n.source: missing; write a hub name such as \"owner/name\", or a folder such as \"./model\""),
+        (
+            "[models.n]\nsource = '../m'",
+            "p.toml:10: models.n.source = \"../m\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+        ),
+        (
+            "[models.n]\nsource = 'a/b/c'",
+            "p.toml:10: models.n.source = \"a/b/c\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+        ),
+        (
+            "[models.n]\nsource = 'pypi:../m'",
+            "p.toml:10: models.n.source = \"pypi:../m\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+        ),
+        (
+            "[models.n]\nsource = 'https://user:secret@hub/m'",
+            "p.toml:10: models.n.source = \"…\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+        ),
+        ("[models.n]\nsource = './n'\nkind = 'qwen3-vl'", "p.toml:11: models.n.kind = \"qwen3-vl\": not supported by this version"),
+        (
+            "[models.n]\nsource = './n'\nkind = 'fake-reverse'",
+            "p.toml:11: models.n.kind = \"fake-reverse\": must be \"auto\" or \"cross-encoder\" or \"embedding\" or \"qwen3\" or \"remote\"",
+        ),
+        ("[models.n]\nsource = './n'\nmax-tokens = 4", "p.toml:11: models.n.max-tokens = 4: must be a whole number from 8 to 131072"),
+        (
+            "[models.n]\nsource = './n'\ncontrol-tokens = 'keep'",
+            "p.toml:11: models.n.control-tokens = \"keep\": must be \"escape\" or \"parse\"",
+        ),
+        ("[models.n]\nsource = './n'\nvectors = 'i8'", "p.toml:11: models.n.vectors = \"i8\": must be \"f32\" or \"f16\""),
+        ("[models.n]\nsource = './n'\ndimensions = 0", "p.toml:11: models.n.dimensions = 0: must be a whole number from 1 to 65536"),
+        ("[models.n]\nsource = './n'\nsha256 = 'abc'", "p.toml:11: models.n.sha256 = \"abc\": must be 64 hexadecimal digits"),
+        ("[models.'a b']\nsource = './n'", "p.toml:9: models.\"a b\" = {…}: a model's name is made of letters, digits, `-`, `_` and `.`"),
+        ("[models]\nn = 'x'", "p.toml:10: models.n = \"x\": must be a table"),
+    ]);
+}
+
+#[test]
+fn models_that_run_elsewhere() {
+    let remote = |keys: &str| format!("[models.n]\nkind = 'remote'\n{keys}");
+    let right = "protocol = 'tei'\nendpoints = ['http://a:1/x']";
+    table(&[
+        (
+            &remote(""),
+            "p.toml:9: models.n.protocol: missing; write how the servers are asked, such as \"cohere\" or \"tei\"\n\
+             p.toml:9: models.n.endpoints: missing; write where the servers are, such as [\"http://127.0.0.1:8000\"]",
+        ),
+        (
+            &remote("protocol = 'tei'\nendpoints = ['a']"),
+            "p.toml:12: models.n.endpoints[0] = \"a\": must be an http or https address, such as \"http://127.0.0.1:9200\"",
+        ),
+        (
+            &remote("protocol = 'tei'\nendpoints = ['http://u:canary@a', 'http://a?token=canary']"),
+            "p.toml:12: models.n.endpoints[0]: must not hold a user name or password; write `token`\n\
+             p.toml:12: models.n.endpoints[1]: must end with the path: no query and no fragment",
+        ),
+        (
+            &remote("protocol = 'tei'\nendpoints = ['http://a', 'http://a']"),
+            "p.toml:12: models.n.endpoints[1] = \"http://a\": stands twice",
+        ),
+        (&remote(&format!("{right}\nbatch = 0")), "p.toml:13: models.n.batch = 0: must be a whole number from 1 to 10000"),
+        (&remote(&format!("{right}\ntoken = 3")), "p.toml:13: models.n.token: must be a string, { env = \"NAME\" } or { file = \"path\" }"),
+        (
+            &remote(&format!("{right}\ntoken = {{ env = 'A', file = 'b' }}")),
+            "p.toml:13: models.n.token: must be a string, { env = \"NAME\" } or { file = \"path\" }",
+        ),
+        (
+            &remote(&format!("{right}\nsource = './n'")),
+            "p.toml:13: models.n.source: unknown key; known here: kind, max-tokens, load, protocol, endpoints, model, token, batch, tls",
+        ),
+    ]);
+    let text = format!("{UPSTREAM}{}\ntoken = {{ env = 'KEY' }}\nmodel = 'x'\ntls = {{ verify = false }}", remote(right));
+    let model = &read(&text).expect("right").models["n"];
+    let far = model.remote.as_ref().expect("it runs elsewhere");
+    assert_eq!((far.batch, far.verify, far.model.as_deref()), (64, false, Some("x")));
+    assert_eq!(far.token, Some(config::Secret::Variable("KEY".to_owned())));
+    assert!(!format!("{:?}", config::Secret::Literal("canary".to_owned())).contains("canary"));
+}
+
+#[test]
+fn a_kind_that_loads_nothing_needs_no_source() {
+    let text = format!(
+        "{UPSTREAM}[models.n]\nkind = 'fake-reverse'\n[models.m]\nkind = 'auto'\nsource = 'pypi:m'\ncontrol-tokens = 'parse'\ndimensions = 64\nvectors = 'f16'\nsha256 = '{}'",
+        "aB".repeat(32)
+    );
+    let models = parse(Path::new("p.toml"), &text, &[KINDS, FAKE_KINDS].concat()).expect("right").models;
+    assert_eq!((models["n"].kind.as_deref(), models["n"].source.as_deref()), (Some("fake-reverse"), None));
+    assert_eq!((models["m"].kind.as_deref(), models["m"].source.as_deref()), (None, Some("pypi:m")));
+    assert_eq!(models["m"].sha256, Some("ab".repeat(32)));
+    assert_eq!((models["n"].dimensions, models["m"].dimensions), (None, Some(64)));
+    assert_eq!((models["n"].half_vectors, models["m"].half_vectors), (false, true));
+    assert_eq!((models["n"].control_tokens, models["m"].control_tokens), (ControlTokens::Escape, ControlTokens::Parse));
+}
