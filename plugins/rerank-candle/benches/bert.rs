@@ -2,13 +2,13 @@
 
 mod side_by_side;
 
-use std::{collections::HashMap, fs};
+use std::collections::HashMap;
 
-use candle_core::{DType, Device, Tensor, safetensors};
+use candle_core::{DType, Device, Tensor};
 use candle_transformers::models::bert::{BertModel, Config};
 use rerank_candle::{Bert, BertShape, Threads, TypedRow, Weights};
 use rerank_plugin::{Folder, Silent};
-use side_by_side::{Numbers, compare, mixed, random, rows, table};
+use side_by_side::{Numbers, checkpoint, compare, mixed, random, rows, table};
 
 /// The shape of all-MiniLM-L6-v2 with a small vocabulary.
 const CONFIG: &str = r#"{ "model_type": "bert", "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 384, "initializer_range": 0.02,
@@ -16,10 +16,8 @@ const CONFIG: &str = r#"{ "model_type": "bert", "hidden_act": "gelu", "hidden_dr
     "num_hidden_layers": 6, "pad_token_id": 0, "type_vocab_size": 2, "vocab_size": 1000 }"#;
 
 fn main() {
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("config.json"), CONFIG).expect("a file");
-    safetensors::save(&tensors(), folder.path().join("model.safetensors")).expect("a file");
-    let folder = Folder::open(folder.path()).expect("the folder");
+    let checkpoint = checkpoint(CONFIG, &tensors());
+    let folder = Folder::open(checkpoint.path()).expect("the folder");
     let shape = BertShape::read(&folder).expect("a right configuration");
     let weights = Weights::read(&folder, &Device::Cpu, &Silent).expect("the weights");
     let own = weights.build(DType::F32, |_| false, |tensors| Bert::load(&tensors, &shape)).expect("the model");

@@ -2,11 +2,13 @@
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
 use std::{
+    collections::HashMap,
     fs,
     time::{Duration, Instant},
 };
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, safetensors};
+use tempfile::TempDir;
 
 /// Rounds; both models take turns in each, and the fastest counts.
 const ROUNDS: usize = 3;
@@ -16,6 +18,14 @@ const FORWARD_TOKENS: usize = 1024;
 
 /// Numbers of each row.
 pub type Numbers = Vec<Vec<f32>>;
+
+/// Returns a folder with a checkpoint of this configuration and these tensors.
+pub fn checkpoint(config: &str, tensors: &HashMap<String, Tensor>) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("config.json"), config).expect("a file");
+    safetensors::save(tensors, folder.path().join("model.safetensors")).expect("a file");
+    folder
+}
 
 /// Prints how long both take, and the largest difference of their numbers. The second one pads.
 pub fn compare(name: &str, rows: &[Vec<u32>], own: impl Fn(&[Vec<u32>]) -> Numbers, stock: impl Fn(&[Vec<u32>]) -> Numbers) {
