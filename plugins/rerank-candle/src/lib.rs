@@ -1,8 +1,9 @@
-//! What the plugins that run on candle share: weights, tokens, encoders, decoders, threads, devices and fingerprints.
+//! What the plugins that run on candle share: weights, tokens, chunks, encoders, decoders, threads, devices and fingerprints.
 //!
 //! What a score is, and how a text becomes one, belongs to the plugins.
 
 mod bert;
+mod chunks;
 mod deberta;
 mod decoder;
 mod device;
@@ -18,6 +19,7 @@ mod tokens;
 mod weights;
 
 pub use bert::{Bert, BertShape};
+pub use chunks::{Chunks, Results};
 pub use deberta::{Deberta, DebertaShape};
 pub use decoder::{Asked, Decoder, DecoderShape, Halt, Past, Row};
 pub use device::open;

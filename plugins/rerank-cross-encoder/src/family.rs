@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Hasher, PairFrame, Threads, Tokens, Weights, dtype, dtype_name, open};
+use rerank_candle::{Chunks, Hasher, PairFrame, Threads, Tokens, Weights, dtype, dtype_name, open};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -39,6 +39,10 @@ impl Family for CrossEncoder {
         }
     }
 
+    fn cuts_chunks(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -50,6 +54,7 @@ impl Family for CrossEncoder {
         let tokens = Tokens::read(folder, options.control_tokens)?;
         let frame = frame(folder, &checkpoint, &tokens)?;
         let limit = limit(&checkpoint, &frame, options.max_tokens)?;
+        let chunks = Chunks::new(options.chunking, limit)?;
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
         for device in &options.devices {
@@ -58,9 +63,10 @@ impl Family for CrossEncoder {
             let model = Model::build(&weights, &checkpoint, dtype(options.dtype))?;
             workers.push(Box::new(PairScorer::new(model, Threads::start(options.threads)?, options)));
         }
-        let fingerprint = fingerprint(folder, (&checkpoint, &digest), limit, options)?;
-        let card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
-        Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, frame, limit)), workers })
+        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, &chunks), options)?;
+        let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
+        card.chunking = chunks.asked();
+        Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, (frame, limit), chunks)), workers })
     }
 }
 
@@ -95,7 +101,7 @@ fn limit(checkpoint: &Checkpoint, frame: &PairFrame, asked: Option<u32>) -> Resu
 fn fingerprint(
     folder: &Folder,
     (checkpoint, weights): (&Checkpoint, &[u8]),
-    limit: usize,
+    (limit, chunks): (usize, &Chunks),
     options: &LoadOptions,
 ) -> Result<Fingerprint, LoadError> {
     let control: &[u8] = match options.control_tokens {
@@ -107,6 +113,7 @@ fn fingerprint(
         .with("tokenizer", &folder.read("tokenizer.json")?)
         .with("config", &checkpoint.config)
         .with("limit", &limit.to_le_bytes())
+        .with("chunking", &chunks.fingerprint())
         .with("dtype", dtype_name(options.dtype).as_bytes())
         .with("control", control);
     Ok(hasher.finish())

@@ -16,7 +16,9 @@ pub mod testing;
 mod text;
 
 pub use card::{Card, Fingerprint, Modalities};
-pub use family::{ControlTokens, Detection, Device, Dtype, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source};
+pub use family::{
+    Chunking, ControlTokens, Detection, Device, Dtype, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source,
+};
 pub use folder::Folder;
 pub use local::{Pair, Prepared, PreparedQuery, Preparer, Scorer, StateId, Stop};
 pub use remote::{BoxFuture, Deadline, RemoteScorer};

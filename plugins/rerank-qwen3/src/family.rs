@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use rerank_candle::{Decoder, Hasher, Threads, Tokens, Weights, dtype, open};
+use rerank_candle::{Chunks, Decoder, Hasher, Threads, Tokens, Weights, dtype, open};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -32,6 +32,7 @@ struct Plan<'a> {
     checkpoint: &'a Checkpoint,
     answers: Found,
     limit: usize,
+    chunks: Chunks,
     dtype: DType,
 }
 
@@ -57,6 +58,10 @@ impl Family for Qwen3 {
         }
     }
 
+    fn cuts_chunks(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -67,8 +72,9 @@ impl Family for Qwen3 {
         let checkpoint = inspect(folder).map_err(|(Mismatch::Other(error) | Mismatch::Refused(error))| error)?;
         let prompt = prompt(folder, &checkpoint, options.control_tokens)?;
         let limit = limit(&checkpoint, &prompt, options.max_tokens)?;
+        let chunks = Chunks::new(options.chunking, limit)?;
         let answers = found(folder, checkpoint.answers, &prompt)?;
-        let plan = Plan { checkpoint: &checkpoint, answers, limit, dtype: dtype(options.dtype) };
+        let plan = Plan { checkpoint: &checkpoint, answers, limit, chunks, dtype: dtype(options.dtype) };
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
         for device in &options.devices {
@@ -79,7 +85,8 @@ impl Family for Qwen3 {
         let fingerprint = plan.fingerprint(folder, &digest, options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
         card.takes_instruction = true;
-        Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt)), workers })
+        card.chunking = chunks.asked();
+        Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt, chunks)), workers })
     }
 }
 
@@ -143,6 +150,7 @@ impl Plan<'_> {
             .with("answers", &self.checkpoint.logit_score)
             .with("instruction", INSTRUCTION.as_bytes())
             .with("limit", &self.limit.to_le_bytes())
+            .with("chunking", &self.chunks.fingerprint())
             .with("dtype", self.dtype.as_str().as_bytes())
             .with("control", control);
         Ok(hasher.finish())
