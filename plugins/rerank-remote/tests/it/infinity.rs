@@ -58,6 +58,15 @@ fn a_document_that_is_too_long_costs_the_others_nothing() {
 }
 
 #[test]
+fn a_server_that_refuses_every_document_refuses_the_call() {
+    let server = Server::start(Manner::Score);
+    let model = model(&[&server]);
+    server.behave(Manner::Say(422, recorded("too_long")));
+    let found = score(model.as_ref(), &documents([0.5, 0.25, 0.75]), AMPLE);
+    assert!(found.iter().all(|result| matches!(result, Err(Fault::Model(said)) if said.contains("every document"))), "{found:?}");
+}
+
+#[test]
 fn a_wrong_token_is_told_at_loading() {
     let server = Server::start(Manner::Say(401, recorded("no_token")));
     let said = load(endpoints(&[&server])).err().expect("refused").to_string();
