@@ -17,6 +17,7 @@ use rerank_plugin::ControlTokens;
 use super::{
     Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
     chunking::chunking,
+    placement::{DTYPES, devices},
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -171,12 +172,11 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] = &["device", "dtype"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
     }
-    item.table(LATER, |table| {
+    item.table(&[], |table| {
         let kind = table.read("kind", |written| kind(written, kinds));
         if kind.get().is_some_and(|kind| kind.name == REMOTE) {
             return remote_model(name, table);
@@ -192,6 +192,8 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             kind: kind.optional().map(|kind| kind.name.to_owned()).filter(|kind| kind != "auto"),
             source,
             revision: table.read("revision", Item::name).or("main".to_owned()),
+            devices: table.read("device", devices).or(Vec::new()),
+            dtype: table.read("dtype", word(&DTYPES)).or(None),
             threads: table.read("threads", whole(1..=1024)).optional().map_or_else(spare_cores, |threads| threads as usize),
             max_tokens: max_tokens.optional(),
             chunking: chunking.optional(),
@@ -215,6 +217,8 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         kind: Some(REMOTE.to_owned()),
         source: None,
         revision: String::new(),
+        devices: Vec::new(),
+        dtype: None,
         threads: 1,
         max_tokens,
         batch_tokens: 16_384,

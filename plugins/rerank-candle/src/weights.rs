@@ -8,10 +8,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use candle_core::{DType, Device, Shape, Tensor, safetensors};
+use candle_core::{DType, Device, Error, Shape, Tensor, safetensors};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
+
+use crate::{
+    device::{first_line, has_no_room, is_of_device},
+    header,
+};
 
 /// How much is read between two words to the progress.
 const STRIDE: usize = 4 << 20;
@@ -42,20 +47,40 @@ impl Weights {
     /// Reads all safetensors files of a folder.
     ///
     /// # Errors
-    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place.
+    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place, or that the
+    /// device has no room.
     pub fn read(folder: &Folder, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
+        let mut read = Self::read_to_all(folder, std::slice::from_ref(device), progress)?;
+        Ok(read.remove(0))
+    }
+
+    /// The same for several devices; each file is read once.
+    pub(crate) fn read_to_all(folder: &Folder, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
         let paths = folder.weights().map_err(|error| pickled(folder, error))?;
         progress.begin("reading weights", Some(folder.weights_size()));
-        let mut tensors = HashMap::new();
+        let mut all = vec![HashMap::new(); devices.len()];
         let mut hash = Sha256::new();
         for path in &paths {
+            header::check(path)?;
             let bytes = read(path, progress).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
             hash.update(&bytes);
-            let read = safetensors::load_buffer(&bytes, device);
-            tensors.extend(read.map_err(|error| LoadError::Malformed { path: path.clone(), reason: error.to_string() })?);
+            for (device, own) in devices.iter().zip(&mut all) {
+                let tensors = safetensors::load_buffer(&bytes, device).map_err(|error| failed(path, &error))?;
+                if let Some(name) = tensors.keys().filter(|name| own.contains_key(*name)).min() {
+                    return Err(LoadError::Malformed { path: path.clone(), reason: format!("the tensor {name} is in two files") });
+                }
+                own.extend(tensors);
+            }
         }
         let path = paths.into_iter().next().unwrap_or_else(|| folder.path().to_owned());
-        Ok(Self { tensors, device: device.clone(), path, digest: hash.finalize().into() })
+        let digest = hash.finalize().into();
+        let weights = |(device, tensors): (&Device, _)| Self { tensors, device: device.clone(), path: path.clone(), digest };
+        Ok(devices.iter().zip(all).map(weights).collect())
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The SHA-256 of the files, in the order of their names.
@@ -75,7 +100,7 @@ impl Weights {
         if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
             return Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())));
         }
-        tensor.to_dtype(dtype).map_err(|error| self.malformed(error.to_string()))
+        tensor.to_dtype(dtype).map_err(|error| self.failed(&error))
     }
 
     /// Puts `prefix` before the names of all tensors that are left, for checkpoints that leave it out.
@@ -103,6 +128,11 @@ impl Weights {
         LoadError::Malformed { path: self.path.clone(), reason }
     }
 
+    /// Returns why nothing could be made of these weights: what candle says of them, or that their device has no room.
+    pub fn failed(&self, error: &Error) -> LoadError {
+        failed(&self.path, error)
+    }
+
     /// Builds a model of the tensors, converted to `dtype`. A tensor that the model does not ask for is an error too, unless
     /// `spare` knows it: what is left over may be what makes the model another one.
     ///
@@ -118,14 +148,28 @@ impl Weights {
         let asked = Names::default();
         let recorded = Recorded { tensors: self.tensors.clone(), asked: Arc::clone(&asked) };
         let tensors = VarBuilder::from_backend(Box::new(recorded), dtype, self.device.clone());
-        // The first line says it; the others are a backtrace.
-        let model = build(tensors).map_err(|error| self.malformed(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+        let model = build(tensors).map_err(|error| self.failed(&error))?;
         let asked = locked(&asked);
         match self.tensors.keys().filter(|name| !asked.contains(*name) && !spare(name)).min() {
             Some(name) => Err(self.malformed(format!("the tensor {name} is no part of the model that config.json describes"))),
             None => Ok(model),
         }
     }
+}
+
+fn failed(path: &Path, error: &Error) -> LoadError {
+    let (words, path) = (first_line(error), path.to_owned());
+    if has_no_room(error) {
+        return LoadError::Unsupported {
+            reason: format!("{} does not fit into the device's memory ({words})", path.display()),
+            remedy: "set `dtype` to bf16 or f16, use another device, or end what else runs there (`nvidia-smi` shows it)".into(),
+        };
+    }
+    if is_of_device(error) {
+        let remedy = "see `nvidia-smi` and the kernel's log, or use the device cpu".into();
+        return LoadError::Unsupported { reason: format!("the device failed under {} ({words})", path.display()), remedy };
+    }
+    LoadError::Malformed { path, reason: words }
 }
 
 /// Says that there is a pickle where that is why there are no weights.
@@ -142,7 +186,8 @@ fn pickled(folder: &Folder, error: LoadError) -> LoadError {
 
 fn read(path: &Path, progress: &dyn Progress) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or_default());
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
     loop {
         let got = (&mut file).take(STRIDE as u64).read_to_end(&mut bytes)?;
         if got == 0 {
@@ -161,6 +206,10 @@ fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<String>> {
 impl SimpleBackend for Recorded {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         locked(&self.asked).insert(name.to_owned());
+        let held = self.tensors.get(name).map(Tensor::dtype);
+        if let Some(held) = held.filter(|held| !matches!(held, DType::F64 | DType::F32 | DType::F16 | DType::BF16)) {
+            candle_core::bail!("{name} holds {held:?}, and only f64, f32, f16 and bf16 are read");
+        }
         SimpleBackend::get(&self.tensors, shape, name, init, dtype, device)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Chunks, Hasher, PairFrame, Threads, Tokens, Weights, dtype, dtype_name, open};
+use rerank_candle::{Chunks, Devices, Hasher, PairFrame, Tokens};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -57,15 +57,16 @@ impl Family for CrossEncoder {
         let chunks = Chunks::new(options.chunking, limit)?;
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let weights = Weights::read(folder, &open(*device)?, progress)?;
+        let devices = Devices::open(options)?;
+        for weights in devices.read(folder, progress)? {
             digest = *weights.digest();
-            let model = Model::build(&weights, &checkpoint, dtype(options.dtype))?;
-            workers.push(Box::new(PairScorer::new(model, Threads::start(options.threads)?, options)));
+            let model = Model::build(&weights, &checkpoint, devices.dtype())?;
+            workers.push(Box::new(PairScorer::new(model, devices.threads(&weights, options.threads)?, options)));
         }
-        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, &chunks), options)?;
+        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, &chunks, devices.dtype().as_str()), options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
         card.chunking = chunks.asked();
+        card.placement = Some(devices.placement().clone());
         Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, (frame, limit), chunks)), workers })
     }
 }
@@ -101,10 +102,10 @@ fn limit(checkpoint: &Checkpoint, frame: &PairFrame, asked: Option<u32>) -> Resu
 fn fingerprint(
     folder: &Folder,
     (checkpoint, weights): (&Checkpoint, &[u8]),
-    (limit, chunks): (usize, &Chunks),
-    options: &LoadOptions,
+    (limit, chunks, dtype): (usize, &Chunks, &str),
+    control: ControlTokens,
 ) -> Result<Fingerprint, LoadError> {
-    let control: &[u8] = match options.control_tokens {
+    let control: &[u8] = match control {
         ControlTokens::Escape => b"escape",
         ControlTokens::Parse => b"parse",
     };
@@ -114,7 +115,7 @@ fn fingerprint(
         .with("config", &checkpoint.config)
         .with("limit", &limit.to_le_bytes())
         .with("chunking", &chunks.fingerprint())
-        .with("dtype", dtype_name(options.dtype).as_bytes())
+        .with("dtype", dtype.as_bytes())
         .with("control", control);
     Ok(hasher.finish())
 }

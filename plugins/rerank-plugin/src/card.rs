@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Chunking, Scale};
+use crate::{Chunking, Placement, Scale};
 
 /// A 256-bit hash of all that changes a model's scores.
 ///
@@ -43,6 +43,8 @@ pub struct Card {
     pub keeps_vectors: bool,
     /// How it cuts long documents into chunks; `None`: it reads them up to `max_tokens` and no further.
     pub chunking: Option<Chunking>,
+    /// Where it computes; `None` where it does that elsewhere, or not at all.
+    pub placement: Option<Placement>,
 }
 
 // === impl Fingerprint ===
@@ -70,7 +72,8 @@ impl Modalities {
 // === impl Card ===
 
 impl Card {
-    /// Returns the card of a model that reads text, takes no instruction, keeps no vectors and cuts no chunks; set the rest on it.
+    /// Returns the card of a model that reads text, takes no instruction, keeps no vectors, cuts no chunks and has no placement; set the
+    /// rest on it.
     pub fn new(kind: &'static str, fingerprint: Fingerprint, scale: Scale, max_tokens: u32) -> Self {
         Self {
             kind,
@@ -81,6 +84,7 @@ impl Card {
             takes_instruction: false,
             keeps_vectors: false,
             chunking: None,
+            placement: None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod card;
 mod family;
 mod folder;
 mod local;
+mod placement;
 mod remote;
 mod score;
 mod store;
@@ -16,11 +17,10 @@ pub mod testing;
 mod text;
 
 pub use card::{Card, Fingerprint, Modalities};
-pub use family::{
-    Chunking, ControlTokens, Detection, Device, Dtype, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source,
-};
+pub use family::{Chunking, ControlTokens, Detection, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source};
 pub use folder::Folder;
 pub use local::{Pair, Prepared, PreparedQuery, Preparer, Scorer, StateId, Stop};
+pub use placement::{Device, Dtype, Placement};
 pub use remote::{BoxFuture, Deadline, RemoteScorer};
 pub use score::{Fault, NotFinite, Scale, Score, Vector};
 pub use store::{Artifact, ArtifactKey, ArtifactStore, Slot};

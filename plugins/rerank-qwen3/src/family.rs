@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use rerank_candle::{Chunks, Decoder, Hasher, Threads, Tokens, Weights, dtype, open};
+use rerank_candle::{Chunks, Decoder, Devices, Hasher, Threads, Tokens, Weights};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -74,18 +74,20 @@ impl Family for Qwen3 {
         let limit = limit(&checkpoint, &prompt, options.max_tokens)?;
         let chunks = Chunks::new(options.chunking, limit)?;
         let answers = found(folder, checkpoint.answers, &prompt)?;
-        let plan = Plan { checkpoint: &checkpoint, answers, limit, chunks, dtype: dtype(options.dtype) };
+        let devices = Devices::open(options)?;
+        let plan = Plan { checkpoint: &checkpoint, answers, limit, chunks, dtype: devices.dtype() };
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let mut weights = Weights::read(folder, &open(*device)?, progress)?;
+        for mut weights in devices.read(folder, progress)? {
             digest = *weights.digest();
-            workers.push(Box::new(plan.worker(&mut weights, options)?));
+            let threads = devices.threads(&weights, options.threads)?;
+            workers.push(Box::new(plan.worker(&mut weights, threads, options.batch_tokens)?));
         }
         let fingerprint = plan.fingerprint(folder, &digest, options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
         card.takes_instruction = true;
         card.chunking = chunks.asked();
+        card.placement = Some(devices.placement().clone());
         Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt, chunks)), workers })
     }
 }
@@ -127,7 +129,7 @@ fn found(folder: &Folder, answers: Answers, prompt: &Prompt) -> Result<Found, Lo
 // === impl Plan ===
 
 impl Plan<'_> {
-    fn worker(&self, weights: &mut Weights, options: &LoadOptions) -> Result<Qwen3Scorer, LoadError> {
+    fn worker(&self, weights: &mut Weights, threads: Threads, batch_tokens: u32) -> Result<Qwen3Scorer, LoadError> {
         let shape = &self.checkpoint.shape;
         let decoder = Decoder::take(weights, shape.clone(), self.limit, self.dtype)?;
         let answer = match self.answers {
@@ -135,7 +137,7 @@ impl Plan<'_> {
             Found::Logit => head::take_logit(weights, shape)?,
         };
         weights.finish()?;
-        Ok(Qwen3Scorer::new(decoder, answer, Threads::start(options.threads)?, options.batch_tokens))
+        Ok(Qwen3Scorer::new(decoder, answer, threads, batch_tokens))
     }
 
     fn fingerprint(&self, folder: &Folder, weights: &[u8], control: ControlTokens) -> Result<Fingerprint, LoadError> {

@@ -32,7 +32,7 @@ pub(crate) fn take_words(weights: &mut Weights, decoder: &Decoder, shape: &Decod
         None => embedded,
     };
     let direction = direction.and_then(|row| row.reshape((shape.hidden(), 1)));
-    direction.map_err(|error| weights.malformed(error.to_string()))
+    direction.map_err(|error| weights.failed(&error))
 }
 
 /// Returns the head's one row, in f32, `[hidden size, 1]`.
@@ -42,7 +42,7 @@ pub(crate) fn take_logit(weights: &mut Weights, shape: &DecoderShape) -> Result<
         weights.take(HEAD, &[shape.vocabulary(), shape.hidden()], DType::F32)?;
     }
     let row = weights.take("score.weight", &[1, shape.hidden()], DType::F32)?;
-    row.reshape((shape.hidden(), 1)).map_err(|error| weights.malformed(error.to_string()))
+    row.reshape((shape.hidden(), 1)).map_err(|error| weights.failed(&error))
 }
 
 /// Makes sure that a head which is said to be the embeddings is.

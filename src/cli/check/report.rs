@@ -171,7 +171,8 @@ impl Model {
                 let chunks = card.chunking.map_or_else(String::new, |Chunking { tokens, overlap, max }| {
                     format!(", long documents in up to {max} chunks of {tokens} (overlap {overlap})")
                 });
-                format!("{}{tokens}{chunks}, fingerprint {}{unit}", card.kind, card.fingerprint)
+                let place = card.placement.as_ref().map_or_else(String::new, |place| format!(", on {place}"));
+                format!("{}{tokens}{chunks}{place}, fingerprint {}{unit}", card.kind, card.fingerprint)
             }
             Err(error) => error.to_string(),
         };

@@ -7,7 +7,8 @@ use rerank_plugin::LoadError;
 use super::{Asked, DecoderShape, Halt};
 use crate::Weights;
 
-/// How many tokens go through the inner network at once: its rows are the widest of a pass, and `asked` is heard between.
+/// How many tokens go through the inner network at once on a processor: its rows are the widest of a pass, and `asked` is heard
+/// between. Other devices are through sooner than they could be asked.
 const TOKENS: usize = 256;
 
 pub(super) struct Layer {
@@ -87,12 +88,13 @@ impl Layer {
     /// Runs the inner network.
     pub(super) fn inner(&self, normed: &Tensor, asked: Asked<'_>) -> Result<Tensor, Halt> {
         let count = normed.dim(0)?;
-        let mut pieces = Vec::with_capacity(count.div_ceil(TOKENS));
-        for start in (0..count).step_by(TOKENS) {
+        let most = if normed.device().is_cpu() { TOKENS } else { count.max(1) };
+        let mut pieces = Vec::with_capacity(count.div_ceil(most));
+        for start in (0..count).step_by(most) {
             if asked() {
                 return Err(Halt::Stopped);
             }
-            let piece = normed.narrow(0, start, TOKENS.min(count - start))?;
+            let piece = normed.narrow(0, start, most.min(count - start))?;
             let opened = (ops::silu(&product(&piece, &self.gate)?)? * product(&piece, &self.up)?)?;
             pieces.push(product(&opened, &self.down)?);
         }
