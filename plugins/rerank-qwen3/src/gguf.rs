@@ -37,7 +37,7 @@ pub(crate) fn inspect(path: &Path) -> Result<Checkpoint, Mismatch> {
         NONE if gguf.dimensions(HEAD).is_some() => return Err(refused(format!("has {HEAD}, and {POOLING} does not say `rank` (4)"))),
         NONE => Answers::Words(None),
         RANK => ranked(&gguf).map_err(Mismatch::Refused)?,
-        LAST => return Err(refused("is an embedding model".into())),
+        LAST => return Err(refused("is an embedding model, and such a file does not say its prompts".into())),
         other => return Err(refused(format!("says {POOLING} = {other}, which no reranker does"))),
     };
     let shape = DecoderShape::of_gguf(&gguf).map_err(Mismatch::Refused)?;

@@ -272,7 +272,7 @@ fn what_would_run_wrong_is_refused_with_what_would_work() {
             "says general.architecture = \"qwen3moe\"; of GGUF files, this version",
         ),
         (says("general.architecture", Meta::String("bert".into())), "for other models take the safetensors"),
-        (says("qwen3.pooling_type", Meta::U32(3)), "is an embedding model; of GGUF files"),
+        (says("qwen3.pooling_type", Meta::U32(3)), "is an embedding model, and such a file does not say its prompts; of GGUF files"),
         (says("qwen3.pooling_type", Meta::U32(1)), "says qwen3.pooling_type = 1, which no reranker does"),
         (says("general.type", Meta::String("adapter".into())), "is no model but an \"adapter\""),
         (says("split.count", Meta::U16(2)), "is one part of a split file"),
