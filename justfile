@@ -14,7 +14,7 @@ fmt:
 
 # Runs clippy as strictly as CI does.
 lint:
-    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --all-targets --features real-engines,real-model -- -D warnings
 
 # Runs the tests on a real OpenSearch and a real Elasticsearch (Maven and Java 21 or newer; the first time fetches 115 MB).
 engines *filter:
@@ -27,6 +27,18 @@ transparency *filter:
 # Runs the official clients in five languages on both engines, direct and through Podium (also needs python3, npm, Go).
 clients *filter:
     cargo test --features real-engines --test clients -- {{filter}}
+
+# Builds Podium for CUDA devices with nvcc from PyPI (105 MB once, then ten minutes): just cuda-build 90 for H100 and H200 alone.
+cuda-build capability="80":
+    scripts/cuda-build.sh {{capability}}
+
+# Runs every family on the first CUDA device against the reference (needs a CUDA toolkit).
+cuda-test:
+    cargo test --release --features cuda -p rerank-cross-encoder -p rerank-embedding -p rerank-qwen3 --test cuda -- --nocapture
+
+# Measures the shapes of common models on a device: just bench-device cuda:0 bf16 (a CUDA device needs --features cuda).
+bench-device device="cpu" dtype="f32" *arguments:
+    cargo run --release -p rerank-candle {{arguments}} --example device -- {{device}} {{dtype}}
 
 # Runs the real MiniLM against its known vectors (the first time fetches it).
 model:

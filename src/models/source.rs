@@ -172,6 +172,8 @@ mod tests {
             kind: None,
             source: Some(source.into()),
             revision: revision.into(),
+            devices: Vec::new(),
+            dtype: None,
             threads: 1,
             max_tokens: None,
             batch_tokens: 1,

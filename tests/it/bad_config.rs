@@ -138,12 +138,40 @@ fn unknown_keys() {
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
-        ("[models.n]\nsource = './n'\ndevice = 'cuda:0'", "p.toml:11: models.n.device: not supported by this version; leave it out"),
+        ("[models.n]\nsource = './n'\nchunking = {}", "p.toml:11: models.n.chunking: not supported by this version; leave it out"),
         ("[defaults]\nindex = ['*']", "p.toml:10: defaults.index = […]: belongs to each rule; move it to [[rules]]"),
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
         (
             "[cache]\n\"a b\" = 1",
             "p.toml:10: cache.\"a b\": unknown key; known here: vectors, vectors-file, scores, answers, scores-scope, page-memory",
+        ),
+    ]);
+}
+
+#[test]
+fn places_to_compute_that_are_none() {
+    const DEVICE: &str = "must be \"auto\", \"cpu\", a CUDA device such as \"cuda:0\", or a list of devices such as [\"cuda:0\", \"cuda:1\"], one worker each";
+    for (written, wrong) in [
+        ("'gpu'", format!("device = \"gpu\": {DEVICE}")),
+        ("'cuda'", format!("device = \"cuda\": {DEVICE}")),
+        ("'cuda:01'", format!("device = \"cuda:01\": {DEVICE}")),
+        ("'cuda:-1'", format!("device = \"cuda:-1\": {DEVICE}")),
+        ("1", format!("device = 1: {DEVICE}")),
+        ("[]", format!("device = []: {DEVICE}")),
+        ("['cuda:0', 3]", format!("device[1] = 3: {DEVICE}")),
+        ("['cuda:0', 'auto']", "device[1] = \"auto\": stands alone; a list names its devices".to_owned()),
+        ("['cuda:0', 'cpu', 'cuda:0']", "device[2] = \"cuda:0\": stands twice; a device has one worker".to_owned()),
+    ] {
+        table(&[(&format!("[models.n]\nsource = './n'\ndevice = {written}"), &format!("p.toml:11: models.n.{wrong}"))]);
+    }
+    table(&[
+        (
+            "[models.n]\nsource = './n'\ndtype = 'f64'",
+            "p.toml:11: models.n.dtype = \"f64\": must be \"auto\" or \"f32\" or \"f16\" or \"bf16\"",
+        ),
+        (
+            "[models.n]\nkind = 'remote'\nprotocol = 'tei'\nendpoints = ['http://a']\ndevice = 'cpu'",
+            "p.toml:13: models.n.device: unknown key; known here: kind, max-tokens, load, protocol, endpoints, model, token, batch, tls",
         ),
     ]);
 }

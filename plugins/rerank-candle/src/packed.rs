@@ -168,6 +168,7 @@ impl Hidden {
         let width = self.states.dim(D::Minus1)?;
         let own = |run: &Run| of(&self.states.narrow(0, run.start, run.rows * run.length)?.reshape((run.rows, run.length, width))?);
         let parts: candle_core::Result<Vec<Tensor>> = self.packed.runs.iter().map(own).collect();
-        Tensor::cat(&parts?, 0)
+        // One part alone is still a view, and CUDA's products take none whose lines lie apart.
+        Tensor::cat(&parts?, 0)?.contiguous()
     }
 }

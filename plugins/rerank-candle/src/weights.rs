@@ -8,13 +8,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use candle_core::{DType, Device, Shape, Tensor, safetensors};
+use candle_core::{DType, Device, Error, Shape, Tensor, safetensors};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
 
 use crate::{
     Gguf,
+    device::{first_line, has_no_room, is_of_device},
     gguf::gguf_name,
     matrix::{Matrix, Stored},
 };
@@ -56,31 +57,57 @@ impl Weights {
     /// Reads all safetensors files of a folder.
     ///
     /// # Errors
-    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place.
+    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place, or that the
+    /// device has no room.
     pub fn read(folder: &Folder, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
+        let mut read = Self::read_to_all(folder, std::slice::from_ref(device), progress)?;
+        Ok(read.remove(0))
+    }
+
+    /// The same for several devices; each file is read once.
+    pub(crate) fn read_to_all(folder: &Folder, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
         let paths = folder.weights().map_err(|error| instead(folder, error))?;
         progress.begin("reading weights", Some(folder.weights_size()));
-        let mut tensors = HashMap::new();
+        let mut all = vec![HashMap::new(); devices.len()];
         let mut hash = Sha256::new();
         for path in &paths {
             let bytes = read(path, progress).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
             hash.update(&bytes);
-            let read = safetensors::load_buffer(&bytes, device);
-            tensors.extend(read.map_err(|error| LoadError::Malformed { path: path.clone(), reason: error.to_string() })?);
+            for (device, own) in devices.iter().zip(&mut all) {
+                own.extend(safetensors::load_buffer(&bytes, device).map_err(|error| failed(path, &error))?);
+            }
         }
         let path = paths.into_iter().next().unwrap_or_else(|| folder.path().to_owned());
-        let tensors = tensors.into_iter().map(|(name, tensor)| (name, Stored::Plain(tensor))).collect();
-        Ok(Self { tensors, device: device.clone(), path, digest: hash.finalize().into(), form: Form::Safetensors })
+        let digest = hash.finalize().into();
+        let weights = |(device, tensors): (&Device, HashMap<String, Tensor>)| {
+            let tensors = tensors.into_iter().map(|(name, tensor)| (name, Stored::Plain(tensor))).collect();
+            Self { tensors, device: device.clone(), path: path.clone(), digest, form: Form::Safetensors }
+        };
+        Ok(devices.iter().zip(all).map(weights).collect())
     }
 
     /// Reads a decoder's GGUF file, of which the quantised tensors stay as they are. Its tensors are asked for by the names that
     /// safetensors give them.
     ///
     /// # Errors
-    /// [`LoadError`] when it cannot be read, or a tensor cannot be brought to the device.
+    /// [`LoadError`] when it cannot be read, or that the device has no room.
     pub fn of_gguf(gguf: &Gguf, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
-        let (tensors, digest) = gguf.tensors(device, progress)?;
-        Ok(Self { tensors, device: device.clone(), path: gguf.path().to_owned(), digest, form: Form::Gguf })
+        let mut read = Self::of_gguf_to_all(gguf, std::slice::from_ref(device), progress)?;
+        Ok(read.remove(0))
+    }
+
+    /// The same for several devices; the file is read once.
+    pub(crate) fn of_gguf_to_all(gguf: &Gguf, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
+        let (all, digest) = gguf.tensors(devices, progress)?;
+        let path = gguf.path();
+        let weights =
+            |(device, tensors): (&Device, _)| Self { tensors, device: device.clone(), path: path.to_owned(), digest, form: Form::Gguf };
+        Ok(devices.iter().zip(all).map(weights).collect())
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The SHA-256 of the files, in the order of their names.
@@ -94,7 +121,7 @@ impl Weights {
     /// [`LoadError`] when it is missing, has other dimensions, or holds something else than numbers that are read.
     pub fn take(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Tensor, LoadError> {
         let stored = self.take_stored(name, dimensions)?;
-        stored.plain(dtype).map_err(|error| self.malformed(error.to_string()))
+        stored.plain(dtype).map_err(|error| self.failed(&error))
     }
 
     /// Takes one tensor out and returns some of its rows, converted to `dtype`.
@@ -104,13 +131,13 @@ impl Weights {
     pub fn take_rows(&mut self, name: &str, dimensions: &[usize], rows: &[u32], dtype: DType) -> Result<Tensor, LoadError> {
         let matrix = self.take_matrix(name, dimensions, dtype)?;
         let places = Tensor::new(rows, &self.device);
-        places.and_then(|places| matrix.rows(&places)).map_err(|error| self.malformed(error.to_string()))
+        places.and_then(|places| matrix.rows(&places)).map_err(|error| self.failed(&error))
     }
 
     /// Takes the weights of a product out, which are computed in `dtype`.
     pub(crate) fn take_matrix(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Matrix, LoadError> {
         let stored = self.take_stored(name, dimensions)?;
-        stored.matrix(dtype).map_err(|error| self.malformed(error.to_string()))
+        stored.matrix(dtype).map_err(|error| self.failed(&error))
     }
 
     fn take_stored(&mut self, name: &str, dimensions: &[usize]) -> Result<Stored, LoadError> {
@@ -154,6 +181,11 @@ impl Weights {
         LoadError::Malformed { path: self.path.clone(), reason }
     }
 
+    /// Returns why nothing could be made of these weights: what candle says of them, or that their device has no room.
+    pub fn failed(&self, error: &Error) -> LoadError {
+        failed(&self.path, error)
+    }
+
     /// Builds a model of the tensors, converted to `dtype`. A tensor that the model does not ask for is an error too, unless
     /// `spare` knows it: what is left over may be what makes the model another one.
     ///
@@ -173,14 +205,28 @@ impl Weights {
         };
         let recorded = Recorded { tensors: self.tensors.iter().filter_map(plain).collect(), asked: Arc::clone(&asked) };
         let tensors = VarBuilder::from_backend(Box::new(recorded), dtype, self.device.clone());
-        // The first line says it; the others are a backtrace.
-        let model = build(tensors).map_err(|error| self.malformed(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+        let model = build(tensors).map_err(|error| self.failed(&error))?;
         let asked = locked(&asked);
         match self.tensors.keys().filter(|name| !asked.contains(*name) && !spare(name)).min() {
             Some(name) => Err(self.malformed(format!("the tensor {name} is no part of the model that config.json describes"))),
             None => Ok(model),
         }
     }
+}
+
+pub(crate) fn failed(path: &Path, error: &Error) -> LoadError {
+    let (words, path) = (first_line(error), path.to_owned());
+    if has_no_room(error) {
+        return LoadError::Unsupported {
+            reason: format!("{} does not fit into the device's memory ({words})", path.display()),
+            remedy: "set `dtype` to bf16 or f16, use another device, or end what else runs there (`nvidia-smi` shows it)".into(),
+        };
+    }
+    if is_of_device(error) {
+        let remedy = "see `nvidia-smi` and the kernel's log, or use the device cpu".into();
+        return LoadError::Unsupported { reason: format!("the device failed under {} ({words})", path.display()), remedy };
+    }
+    LoadError::Malformed { path, reason: words }
 }
 
 /// Says what stands in the place of safetensors where that is why there are no weights.

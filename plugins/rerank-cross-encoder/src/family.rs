@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Hasher, PairFrame, Threads, Tokens, Weights, dtype, dtype_name, open};
+use rerank_candle::{Devices, Hasher, PairFrame, Tokens};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -52,14 +52,15 @@ impl Family for CrossEncoder {
         let limit = limit(&checkpoint, &frame, options.max_tokens)?;
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let weights = Weights::read(folder, &open(*device)?, progress)?;
+        let devices = Devices::open(options)?;
+        for weights in devices.read(folder, progress)? {
             digest = *weights.digest();
-            let model = Model::build(&weights, &checkpoint, dtype(options.dtype))?;
-            workers.push(Box::new(PairScorer::new(model, Threads::start(options.threads)?, options)));
+            let model = Model::build(&weights, &checkpoint, devices.dtype())?;
+            workers.push(Box::new(PairScorer::new(model, devices.threads(&weights, options.threads)?, options)));
         }
-        let fingerprint = fingerprint(folder, (&checkpoint, &digest), limit, options)?;
-        let card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
+        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, devices.dtype().as_str()), options.control_tokens)?;
+        let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
+        card.placement = Some(devices.placement().clone());
         Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, frame, limit)), workers })
     }
 }
@@ -95,10 +96,10 @@ fn limit(checkpoint: &Checkpoint, frame: &PairFrame, asked: Option<u32>) -> Resu
 fn fingerprint(
     folder: &Folder,
     (checkpoint, weights): (&Checkpoint, &[u8]),
-    limit: usize,
-    options: &LoadOptions,
+    (limit, dtype): (usize, &str),
+    control: ControlTokens,
 ) -> Result<Fingerprint, LoadError> {
-    let control: &[u8] = match options.control_tokens {
+    let control: &[u8] = match control {
         ControlTokens::Escape => b"escape",
         ControlTokens::Parse => b"parse",
     };
@@ -107,7 +108,7 @@ fn fingerprint(
         .with("tokenizer", &folder.read("tokenizer.json")?)
         .with("config", &checkpoint.config)
         .with("limit", &limit.to_le_bytes())
-        .with("dtype", dtype_name(options.dtype).as_bytes())
+        .with("dtype", dtype.as_bytes())
         .with("control", control);
     Ok(hasher.finish())
 }

@@ -2,13 +2,10 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
-use rerank_candle::{Threads, TypedRow};
+use rerank_candle::{Threads, TypedRow, fault};
 use rerank_plugin::{Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector};
 
 use crate::{model::Model, preparer::PairTokens};
-
-/// The most tokens of one forward pass on a processor, where larger passes are no faster, and `stop` is looked at between them.
-const FORWARD_TOKENS: usize = 1024;
 
 /// One worker. A query has no state of its own: the model reads it anew with each document.
 pub(crate) struct PairScorer {
@@ -30,7 +27,7 @@ struct Waiting<'a> {
 
 impl PairScorer {
     pub(crate) fn new(model: Model, threads: Threads, options: &LoadOptions) -> Self {
-        let batch_tokens = FORWARD_TOKENS.min(options.batch_tokens as usize);
+        let batch_tokens = threads.pass_tokens(options.batch_tokens);
         Self { model, threads, batch_tokens, queries: HashSet::new(), next: 0 }
     }
 
@@ -51,7 +48,7 @@ impl PairScorer {
             batch.iter().map(|waiting| TypedRow { tokens: &waiting.pair.tokens, types: &waiting.pair.types }).collect();
         match self.threads.run(|| self.model.logits(&rows)) {
             Ok(logits) => logits.into_iter().map(|logit| Ok(Score::new(logit, Scale::Logit)?)).collect(),
-            Err(error) => vec![Err(Fault::Model(error.to_string().into())); rows.len()],
+            Err(error) => vec![Err(fault(&error)); rows.len()],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Scale;
+use crate::{Placement, Scale};
 
 /// A 256-bit hash of all that changes a model's scores.
 ///
@@ -41,6 +41,8 @@ pub struct Card {
     pub takes_instruction: bool,
     /// Whether it keeps document vectors in the host's store, so that scoring ahead of time pays.
     pub keeps_vectors: bool,
+    /// Where it computes; `None` where it does that elsewhere, or not at all.
+    pub placement: Option<Placement>,
 }
 
 // === impl Fingerprint ===
@@ -68,8 +70,9 @@ impl Modalities {
 // === impl Card ===
 
 impl Card {
-    /// Returns the card of a model that reads text, takes no instruction and keeps no vectors; set the rest on it.
+    /// Returns the card of a model that reads text, takes no instruction, keeps no vectors and has no placement; set the rest on it.
     pub fn new(kind: &'static str, fingerprint: Fingerprint, scale: Scale, max_tokens: u32) -> Self {
-        Self { kind, fingerprint, scale, modalities: Modalities::TEXT, max_tokens, takes_instruction: false, keeps_vectors: false }
+        let modalities = Modalities::TEXT;
+        Self { kind, fingerprint, scale, modalities, max_tokens, takes_instruction: false, keeps_vectors: false, placement: None }
     }
 }

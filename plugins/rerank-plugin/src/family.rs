@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::{ArtifactStore, Folder, Preparer, RemoteScorer, Scorer};
+use crate::{ArtifactStore, Device, Dtype, Folder, Preparer, RemoteScorer, Scorer};
 
 /// A kind of reranker: one per plugin crate.
 pub trait Family: Send + Sync {
@@ -72,26 +72,6 @@ pub struct Endpoints {
     pub accepts_any_certificate: bool,
 }
 
-/// Where a worker computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// A CUDA device by its number.
-    Cuda(usize),
-}
-
-/// The numbers that a model computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// 32 bits.
-    F32,
-    /// 16 bits, 11 of them precision.
-    F16,
-    /// 16 bits, 8 of them precision, with the range of 32.
-    Bf16,
-}
-
 /// What becomes of a model's control tokens that stand in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ControlTokens {
@@ -106,7 +86,7 @@ pub enum ControlTokens {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// One worker each; never empty.
+    /// One worker each; empty: the first CUDA device, and the processor where there is none.
     pub devices: Vec<Device>,
     /// Threads of a CPU worker; at least 1.
     pub threads: usize,
@@ -114,7 +94,7 @@ pub struct LoadOptions {
     pub max_tokens: Option<u32>,
     /// Token budget of one forward pass.
     pub batch_tokens: u32,
-    /// The numbers to compute with; `None`: those that the family takes for the device. A family that cannot refuses.
+    /// The numbers to compute with; `None`: bf16 where all devices are CUDA's, else f32. A family that cannot refuses.
     pub dtype: Option<Dtype>,
     /// What becomes of control tokens in texts.
     pub control_tokens: ControlTokens,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use rerank_candle::{Decoder, Hasher, Threads, Weights, dtype, open};
+use rerank_candle::{Decoder, Devices, Hasher, Threads, Weights};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -73,21 +73,23 @@ impl Family for Qwen3 {
         let prompt = prompt(folder, &checkpoint, options.control_tokens)?;
         let limit = limit(&checkpoint, &prompt, options.max_tokens)?;
         let answers = found(folder, &checkpoint, &prompt)?;
-        let plan = Plan { checkpoint: &checkpoint, answers, limit, dtype: dtype(options.dtype) };
+        let devices = Devices::open(options)?;
+        let plan = Plan { checkpoint: &checkpoint, answers, limit, dtype: devices.dtype() };
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let device = open(*device)?;
-            let mut weights = match &checkpoint.gguf {
-                Some(gguf) => Weights::of_gguf(gguf, &device, progress)?,
-                None => Weights::read(folder, &device, progress)?,
-            };
+        let read = match &checkpoint.gguf {
+            Some(gguf) => devices.read_gguf(gguf, progress)?,
+            None => devices.read(folder, progress)?,
+        };
+        for mut weights in read {
             digest = *weights.digest();
-            workers.push(Box::new(plan.worker(&mut weights, options)?));
+            let threads = devices.threads(&weights, options.threads)?;
+            workers.push(Box::new(plan.worker(&mut weights, threads, options.batch_tokens)?));
         }
         let fingerprint = plan.fingerprint(folder, &digest, options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
         card.takes_instruction = true;
+        card.placement = Some(devices.placement().clone());
         Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt)), workers })
     }
 }
@@ -131,7 +133,7 @@ fn found(folder: &Folder, checkpoint: &Checkpoint, prompt: &Prompt) -> Result<Fo
 // === impl Plan ===
 
 impl Plan<'_> {
-    fn worker(&self, weights: &mut Weights, options: &LoadOptions) -> Result<Qwen3Scorer, LoadError> {
+    fn worker(&self, weights: &mut Weights, threads: Threads, batch_tokens: u32) -> Result<Qwen3Scorer, LoadError> {
         let shape = &self.checkpoint.shape;
         let decoder = Decoder::take(weights, shape.clone(), self.limit, self.dtype)?;
         let answer = match self.answers {
@@ -140,7 +142,7 @@ impl Plan<'_> {
             Found::Rows { yes, no } => head::take_rows(weights, shape, (yes, no))?,
         };
         weights.finish()?;
-        Ok(Qwen3Scorer::new(decoder, answer, Threads::start(options.threads)?, options.batch_tokens))
+        Ok(Qwen3Scorer::new(decoder, answer, threads, batch_tokens))
     }
 
     fn fingerprint(&self, folder: &Folder, weights: &[u8], control: ControlTokens) -> Result<Fingerprint, LoadError> {

@@ -31,26 +31,26 @@ pub(crate) fn take_words(weights: &mut Weights, decoder: &Decoder, shape: &Decod
         None => embedded,
     };
     let direction = direction.and_then(|row| row.reshape((shape.hidden(), 1)));
-    direction.map_err(|error| weights.malformed(error.to_string()))
+    direction.map_err(|error| weights.failed(&error))
 }
 
 /// Returns the head's one row, in f32, `[hidden size, 1]`.
 pub(crate) fn take_logit(weights: &mut Weights, shape: &DecoderShape) -> Result<Tensor, LoadError> {
     let row = take_own(weights, shape, 1)?;
-    row.reshape((shape.hidden(), 1)).map_err(|error| weights.malformed(error.to_string()))
+    row.reshape((shape.hidden(), 1)).map_err(|error| weights.failed(&error))
 }
 
 /// Returns the difference of the head's two rows, in f32, `[hidden size, 1]`.
 pub(crate) fn take_rows(weights: &mut Weights, shape: &DecoderShape, (yes, no): (usize, usize)) -> Result<Tensor, LoadError> {
     let rows = take_own(weights, shape, 2)?;
     let difference = rows.get(yes).and_then(|row| row - rows.get(no)?).and_then(|row| row.reshape((shape.hidden(), 1)));
-    difference.map_err(|error| weights.malformed(error.to_string()))
+    difference.map_err(|error| weights.failed(&error))
 }
 
 fn take_own(weights: &mut Weights, shape: &DecoderShape, rows: usize) -> Result<Tensor, LoadError> {
     if weights.has(HEAD) {
         // A conversion may have left it there; nobody asks it.
-        weights.take_rows(HEAD, &[shape.vocabulary(), shape.hidden()], &[], DType::F32)?;
+        weights.take_rows(HEAD, &[shape.vocabulary(), shape.hidden()], &[0], DType::F32)?;
     }
     weights.take("score.weight", &[rows, shape.hidden()], DType::F32)
 }

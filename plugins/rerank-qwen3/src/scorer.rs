@@ -8,9 +8,6 @@ use rerank_plugin::{Fault, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, 
 
 use crate::preparer::{DocumentTokens, QueryTokens};
 
-/// The most tokens of one pass on a processor, where larger passes are no faster.
-const PASS_TOKENS: usize = 1024;
-
 /// One worker. Its state of a query is the keys and values of the query's end of the prompt.
 pub(crate) struct Qwen3Scorer {
     decoder: Decoder,
@@ -33,14 +30,14 @@ struct Waiting<'a> {
 
 impl Qwen3Scorer {
     pub(crate) fn new(decoder: Decoder, answer: Tensor, threads: Threads, batch_tokens: u32) -> Self {
-        let pass_tokens = PASS_TOKENS.min(batch_tokens as usize);
+        let pass_tokens = threads.pass_tokens(batch_tokens);
         Self { decoder, answer, threads, pass_tokens, states: HashMap::new(), next: 0 }
     }
 
     fn begin_one(&mut self, query: &PreparedQuery, stop: &Stop) -> Result<StateId, Fault> {
         let QueryTokens(tokens) = query.inner()?;
         let row = Row { past: None, tokens };
-        let past = self.threads.run(|| self.decoder.past(row, &|| stop.asked())).map_err(fault)?;
+        let past = self.threads.run(|| self.decoder.past(row, &|| stop.asked()))?;
         let state = StateId(self.next);
         self.states.insert(state, past);
         self.next += 1;
@@ -105,7 +102,7 @@ impl Scorer for Qwen3Scorer {
                     }
                 }
                 Err(halt) => {
-                    let fault = fault(halt);
+                    let fault = Fault::from(halt);
                     now.iter().for_each(|document| results[document.place] = Err(fault.clone()));
                 }
             }
@@ -119,12 +116,5 @@ impl Scorer for Qwen3Scorer {
     fn reset(&mut self) -> Result<(), Fault> {
         self.states.clear();
         Ok(())
-    }
-}
-
-fn fault(halt: Halt) -> Fault {
-    match halt {
-        Halt::Stopped => Fault::Stopped,
-        Halt::Failed(error) => Fault::Model(error.to_string().into()),
     }
 }

@@ -167,7 +167,8 @@ impl Model {
                 let unit = reranker.unit().map_or_else(String::new, |unit| format!(", unit {unit:.2}"));
                 // Servers that run a model do not all say how much they read.
                 let tokens = if card.max_tokens == u32::MAX { String::new() } else { format!(", {} tokens", card.max_tokens) };
-                format!("{}{tokens}, fingerprint {}{unit}", card.kind, card.fingerprint)
+                let place = card.placement.as_ref().map_or_else(String::new, |place| format!(", on {place}"));
+                format!("{}{tokens}{place}, fingerprint {}{unit}", card.kind, card.fingerprint)
             }
             Err(error) => error.to_string(),
         };

@@ -10,7 +10,8 @@ use crate::{
     matrix::{Matrix, product},
 };
 
-/// How many tokens go through the inner network at once: its rows are the widest of a pass, and `asked` is heard between.
+/// How many tokens go through the inner network at once on a processor: its rows are the widest of a pass, and `asked` is heard
+/// between. Other devices are through sooner than they could be asked.
 const TOKENS: usize = 256;
 
 pub(super) struct Layer {
@@ -99,12 +100,13 @@ impl Layer {
         let count = normed.dim(0)?;
         // Once for all pieces.
         let (gate, up, down) = (self.gate.numbers()?, self.up.numbers()?, self.down.numbers()?);
-        let mut pieces = Vec::with_capacity(count.div_ceil(TOKENS));
-        for start in (0..count).step_by(TOKENS) {
+        let most = if normed.device().is_cpu() { TOKENS } else { count.max(1) };
+        let mut pieces = Vec::with_capacity(count.div_ceil(most));
+        for start in (0..count).step_by(most) {
             if asked() {
                 return Err(Halt::Stopped);
             }
-            let piece = normed.narrow(0, start, TOKENS.min(count - start))?;
+            let piece = normed.narrow(0, start, most.min(count - start))?;
             let opened = (ops::silu(&product(&piece, &gate)?)? * product(&piece, &up)?)?;
             pieces.push(product(&opened, &down)?);
         }

@@ -10,10 +10,14 @@ mod shape;
 
 use candle_core::{DType, Tensor};
 use candle_nn::ops;
-use rerank_plugin::LoadError;
+use rerank_plugin::{Fault, LoadError};
 
-use self::{attention::Span, layer::Layer, rotary::Rotary};
-use crate::{Weights, matrix::Matrix};
+use self::{
+    attention::{Later, Span},
+    layer::Layer,
+    rotary::Rotary,
+};
+use crate::{Weights, fault, matrix::Matrix};
 
 pub use shape::DecoderShape;
 
@@ -60,7 +64,19 @@ pub type Asked<'a> = &'a (dyn Fn() -> bool + Sync);
 struct Pass<'a> {
     spans: Vec<Span<'a>>,
     angles: (Tensor, Tensor),
+    later: Later,
     asked: Asked<'a>,
+}
+
+// === impl Halt ===
+
+impl From<Halt> for Fault {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stopped => Self::Stopped,
+            Halt::Failed(error) => fault(&error),
+        }
+    }
 }
 
 // === impl Past ===
@@ -103,7 +119,7 @@ impl Decoder {
         for number in 0..shape.layers {
             layers.push(Layer::take(weights, number, &shape, dtype)?);
         }
-        let rotary = Rotary::new(&shape, positions, &norm).map_err(|error| weights.malformed(error.to_string()))?;
+        let rotary = Rotary::new(&shape, positions, &norm).map_err(|error| weights.failed(&error))?;
         Ok(Self { embeddings, layers, norm, rotary, shape })
     }
 
@@ -172,7 +188,9 @@ impl Decoder {
             spans.push(Span { start: positions.len(), own, asking: own, past: row.past.map(|past| past.layers.as_slice()) });
             positions.extend(before as u32..(before + own) as u32);
         }
-        Ok(Pass { spans, angles: self.rotary.at(positions)?, asked })
+        let totals: candle_core::Result<Vec<usize>> = spans.iter().map(Span::total).collect();
+        let later = Later::new(totals?.into_iter().max().unwrap_or_default(), self.norm.device())?;
+        Ok(Pass { spans, angles: self.rotary.at(positions)?, later, asked })
     }
 
     fn embed(&self, rows: &[Row<'_>]) -> candle_core::Result<Tensor> {
@@ -193,7 +211,7 @@ impl Decoder {
 
     fn attend(&self, layer: &Layer, normed: &Tensor, keys_values: (&Tensor, &Tensor), pass: &Pass<'_>) -> Result<Tensor, Halt> {
         let queries = layer.queries(normed, &self.shape, &pass.angles)?;
-        let attended = attention::attend(&queries, keys_values, (layer.number(), &pass.spans), pass.asked)?;
+        let attended = attention::attend(&queries, keys_values, (layer.number(), &pass.spans, &pass.later), pass.asked)?;
         Ok(layer.joined(&attended)?)
     }
 

@@ -9,17 +9,20 @@ use std::{
 };
 
 use candle_core::{
-    Device, Tensor,
+    DType, Device, Tensor,
     quantized::{GgmlDType, QStorage, QTensor},
 };
 use rerank_plugin::{LoadError, Progress};
 use sha2::{Digest, Sha256};
 
 use super::{Gguf, header::Entry};
-use crate::matrix::Stored;
+use crate::{matrix::Stored, weights::failed};
 
 /// How much is read between two words to the progress.
 const STRIDE: usize = 4 << 20;
+
+/// Tensors by their names in the file.
+pub(crate) type Tensors = HashMap<String, Stored>;
 
 /// A file that is hashed as it is read.
 struct Hashed<'a> {
@@ -32,33 +35,34 @@ struct Hashed<'a> {
 // === impl Gguf ===
 
 impl Gguf {
-    /// Reads all tensors onto a device, under their names in the file, quantised ones as they are; and the file's SHA-256.
-    pub(crate) fn tensors(&self, device: &Device, progress: &dyn Progress) -> Result<(HashMap<String, Stored>, [u8; 32]), LoadError> {
+    /// Reads all tensors onto each device, under their names in the file, quantised ones as they are; and the file's SHA-256.
+    pub(crate) fn tensors(&self, devices: &[Device], progress: &dyn Progress) -> Result<(Vec<Tensors>, [u8; 32]), LoadError> {
         let unreadable = |source| LoadError::Unreadable { path: self.path.clone(), source };
         let file = File::open(&self.path).map_err(unreadable)?;
         progress.begin("reading weights", Some(file.metadata().map_err(unreadable)?.len()));
         let mut file = Hashed { reader: BufReader::with_capacity(STRIDE, file), hash: Sha256::new(), position: 0, progress };
-        let mut tensors = HashMap::new();
+        let mut all = vec![Tensors::new(); devices.len()];
         for entry in &self.entries {
             file.skip(entry.start).map_err(unreadable)?;
             let bytes = file.take(entry.length).map_err(unreadable)?;
-            let stored = stored(entry, bytes, device).map_err(|error| self.malformed(format!("{}: {error}", entry.name)))?;
-            tensors.insert(entry.name.clone(), stored);
+            for (device, own) in devices.iter().zip(&mut all) {
+                own.insert(entry.name.clone(), stored(entry, &bytes, device).map_err(|error| failed(&self.path, &error))?);
+            }
         }
         file.skip(u64::MAX).map_err(unreadable)?;
-        Ok((tensors, file.hash.finalize().into()))
+        Ok((all, file.hash.finalize().into()))
     }
 }
 
-fn stored(entry: &Entry, bytes: Vec<u8>, device: &Device) -> candle_core::Result<Stored> {
+fn stored(entry: &Entry, bytes: &[u8], device: &Device) -> candle_core::Result<Stored> {
     let dimensions = entry.dimensions.as_slice();
-    let plain = |dtype| Tensor::from_raw_buffer(&bytes, dtype, dimensions, device).map(Stored::Plain);
+    let plain = |dtype| Tensor::from_raw_buffer(bytes, dtype, dimensions, device).map(Stored::Plain);
     match entry.kind {
-        GgmlDType::F32 => plain(candle_core::DType::F32),
-        GgmlDType::F16 => plain(candle_core::DType::F16),
-        GgmlDType::BF16 => plain(candle_core::DType::BF16),
+        GgmlDType::F32 => plain(DType::F32),
+        GgmlDType::F16 => plain(DType::F16),
+        GgmlDType::BF16 => plain(DType::BF16),
         kind => {
-            let storage = QStorage::from_data(Cow::Owned(bytes), device, kind)?;
+            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, kind)?;
             Ok(Stored::Quantised(Arc::new(QTensor::new(storage, dimensions)?)))
         }
     }

@@ -88,7 +88,7 @@ fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
 #[test]
 fn every_form_becomes_the_numbers_of_the_reference() {
     let gguf = Gguf::open(TYPES.as_ref()).unwrap();
-    let (tensors, _) = gguf.tensors(&Device::Cpu, &Silent).unwrap();
+    let tensors = gguf.tensors(&[Device::Cpu], &Silent).unwrap().0.remove(0);
     let names: Vec<&String> = tensors.keys().filter(|name| !name.ends_with(".numbers")).collect();
     assert_eq!(names.len(), 12);
     for name in names {
@@ -127,8 +127,10 @@ fn what_a_right_file_says_is_found() {
         assert!(matches!(error, Some(LoadError::Malformed { reason, .. }) if reason.contains(" is not a ")));
     }
     assert_eq!((gguf.dimensions("b"), gguf.dimensions("c")), (Some(&[2, 2][..]), None));
-    let (tensors, digest) = gguf.tensors(&Device::Cpu, &Silent).unwrap();
-    assert_eq!((tensors["a"].dims(), tensors["b"].dims()), (&[8][..], &[2, 2][..]));
+    let (all, digest) = gguf.tensors(&[Device::Cpu, Device::Cpu], &Silent).unwrap();
+    for tensors in all {
+        assert_eq!((tensors["a"].dims(), tensors["b"].dims()), (&[8][..], &[2, 2][..]));
+    }
     use sha2::{Digest, Sha256};
     assert_eq!(digest, <[u8; 32]>::from(Sha256::digest(right.bytes())), "of the whole file");
 }
@@ -209,7 +211,7 @@ fn a_file_that_is_cut_off_after_its_head_was_read_is_refused() {
     let (_folder, path) = file(&whole);
     let gguf = Gguf::open(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(matches!(gguf.tensors(&Device::Cpu, &Silent), Err(LoadError::Unreadable { .. })));
+    assert!(matches!(gguf.tensors(&[Device::Cpu], &Silent), Err(LoadError::Unreadable { .. })));
 }
 
 proptest! {
@@ -223,7 +225,7 @@ proptest! {
         }
         let (_folder, path) = file(&bytes);
         if let Ok(gguf) = Gguf::open(&path) {
-            let _ = gguf.tensors(&Device::Cpu, &Silent);
+            let _ = gguf.tensors(&[Device::Cpu], &Silent);
             let _ = gguf.tokenizer();
             let _ = crate::DecoderShape::of_gguf(&gguf);
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::fixture::{ALL, Changed, detect, load, path, reference, refusal, try_load};
 
 /// The largest difference from the reference, of all documents in one batch and of each alone.
-fn worst(folder: &std::path::Path, name: &str, set: impl Fn(&mut LoadOptions)) -> f32 {
+pub(crate) fn worst(folder: &std::path::Path, name: &str, set: impl Fn(&mut LoadOptions)) -> f32 {
     let reference = reference(name);
     let mut worst = 0.0_f32;
     for case in &reference.cases {

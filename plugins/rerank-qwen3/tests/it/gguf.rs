@@ -45,7 +45,7 @@ impl Copy {
     fn of(name: &str) -> Self {
         let mut file = File::open(format!("{FIXTURES}/{name}/model.gguf")).unwrap();
         let content = Content::read(&mut file).unwrap();
-        let tensor = |name: &String| (name.clone(), Arc::new(content.tensor(&mut file, name, &Device::Cpu).unwrap()));
+        let tensor = |own: &String| (own.clone(), Arc::new(content.tensor(&mut file, own, &Device::Cpu).unwrap()));
         let tensors = content.tensor_infos.keys().map(tensor).collect();
         Self { folder: tempfile::tempdir().unwrap(), metadata: content.metadata.into_iter().collect(), tensors }
     }
@@ -97,13 +97,13 @@ fn error(name: &str, change: impl FnOnce(&mut Copy)) -> String {
 }
 
 /// Returns the largest distance of a probability and of a pair of log-odds from the reference's, alone and together.
-fn distance(folder: &Folder, expected: &str, set: impl Fn(&mut LoadOptions)) -> (f32, f32) {
+fn distance(folder: &Folder, reference: &str, set: impl Fn(&mut LoadOptions)) -> (f32, f32) {
     let (mut by_score, mut by_odds) = (0f32, 0f32);
-    for case in Tiny::expected(expected)["cases"].as_array().unwrap() {
+    for case in Tiny::expected(reference)["cases"].as_array().unwrap() {
         let length = case["max_length"].as_u64().unwrap() as u32;
         let mut model = load(folder.clone(), |options| {
             options.control_tokens = ControlTokens::Parse;
-            options.max_tokens = Some(if expected == "gguf-q4_k_m" { length } else { length.min(2048) });
+            options.max_tokens = Some(if reference == "gguf-q4_k_m" { length } else { length.min(2048) });
             set(options);
         });
         let asked = Query { instruction: case["instruction"].as_str().map(Into::into), ..query(case["query"].as_str().unwrap()) };
@@ -232,9 +232,9 @@ fn the_tokens_are_those_of_the_checkpoints_tokenizer() {
             for token in ["<|im_start|>", "<think>", "yes", "no", "none such"] {
                 assert_eq!(own.id(token), reference.id(token), "{token}");
             }
-            let same = |own: &Tokens, reference: &Tokens| {
+            let same = |one: &Tokens, other: &Tokens| {
                 for text in TEXTS {
-                    assert_eq!(own.first(text, 1000).unwrap(), reference.first(text, 1000).unwrap(), "{text:?} {control:?}");
+                    assert_eq!(one.first(text, 1000).unwrap(), other.first(text, 1000).unwrap(), "{text:?} {control:?}");
                 }
             };
             same(&own, &reference);
