@@ -3,7 +3,7 @@
 #   scripts/cuda-build.sh [CAPABILITY [CARGO ARGUMENTS...]]
 #   scripts/cuda-build.sh                 the binary, for devices of compute capability 8.0 and newer
 #   scripts/cuda-build.sh 90              the same for 9.0 (H100, H200) alone
-#   scripts/cuda-build.sh 80 clippy --features cuda --bin podium -- -D warnings
+#   scripts/cuda-build.sh 90 test --release --no-run --features cuda -p rerank-qwen3 --test cuda
 # With a CUDA toolkit and a driver of your own, `cargo build --release --features cuda` is enough.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -58,13 +58,20 @@ unlinked_candle() {
   touch "$candle/complete"
 }
 
-# A copy, because the replaced crate changes Cargo.lock.
+# A copy, because the replaced crate changes Cargo.lock. Files that are as they were keep their time, and all others are new: cargo
+# goes by the time, and a change may be older than the build that did not see it.
 copy_sources() {
   tree=$kit/tree
+  local new=$kit/tree.new file
+  rm -rf "$new"
+  mkdir -p "$new"
+  tar cf - -C "$here" --exclude=./target --exclude=./.git . | tar xmf - -C "$new"
+  printf '\n[patch.crates-io]\ncandle-core = { path = "%s" }\n' "$candle" >>"$new/Cargo.toml"
+  (cd "$new" && find . -type f -print0) | while IFS= read -r -d '' file; do
+    ! cmp -s "$new/$file" "$tree/$file" || touch -r "$tree/$file" "$new/$file"
+  done
   rm -rf "$tree"
-  mkdir -p "$tree"
-  tar cf - -C "$here" --exclude=./target --exclude=./.git . | tar xf - -C "$tree"
-  printf '\n[patch.crates-io]\ncandle-core = { path = "%s" }\n' "$candle" >>"$tree/Cargo.toml"
+  mv "$new" "$tree"
 }
 
 fetch_toolkit

@@ -4,6 +4,7 @@
 
 mod chunks;
 mod detect;
+mod gguf;
 mod load;
 mod parity;
 mod score;
