@@ -9,6 +9,7 @@ use crate::support::{
     answer::{Answer, assert_same},
     app::{self, Gateway, REVERSE},
     fake_engine::{FakeEngine, Product},
+    fake_upstream::{Act, FakeUpstream},
     http::{Call, Reply},
     soon,
 };
@@ -58,6 +59,50 @@ async fn a_far_model_that_does_not_answer_leaves_the_engines_order() {
         let reply = near.search(MATCH).await;
         let reason = reply.rerank_status().strip_prefix("skipped; reason=").unwrap_or_default();
         assert!(reasons.contains(&reason), "{kind}: {}", reply.rerank_status());
+        assert_same(&reply, &Call::search(MATCH).send(engine.node.address).await);
+    }
+}
+
+/// Returns a server that answers the first call, which asks for two scores, as it should, and all others in this way.
+async fn misbehaving(acts: Vec<Act>) -> FakeUpstream {
+    let good = answer(200, r#"{"results":[{"index":0,"relevance_score":0.5},{"index":1,"relevance_score":0.25}]}"#);
+    FakeUpstream::scripted(move |number, _| if number == 0 { vec![Act::text(good.clone())] } else { acts.clone() }).await
+}
+
+fn answer(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} Told\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_far_model_that_answers_badly_leaves_the_engines_order() {
+    let engine = FakeEngine::start(Product::OpenSearch, 50).await;
+    let scores = |score: &str| {
+        let all: Vec<String> = (0..50).map(|index| format!(r#"{{"index":{index},"relevance_score":{score}}}"#)).collect();
+        format!(r#"{{"results":[{}]}}"#, all.join(","))
+    };
+    let endless = "HTTP/1.1 200 Told\r\nContent-Length: 1000000000\r\n\r\n";
+    for (name, acts, reason) in [
+        ("too few scores", vec![Act::text(answer(200, r#"{"results":[{"index":0,"relevance_score":0.5}]}"#))], "model-error"),
+        ("the scores of others", vec![Act::text(answer(200, &scores("0.5").replace(":7,", ":77,")))], "model-error"),
+        ("scores that are no numbers", vec![Act::text(answer(200, &scores("NaN")))], "model-error"),
+        ("scores without a value", vec![Act::text(answer(200, &scores("null")))], "model-error"),
+        ("infinite scores", vec![Act::text(answer(200, &scores("1e99")))], "model-error"),
+        ("a page for people", vec![Act::text(answer(200, "<!doctype html><title>Sign in</title>"))], "model-error"),
+        ("an illness", vec![Act::text(answer(500, "oops"))], "model-error"),
+        ("too much to do", vec![Act::text(answer(429, "later"))], "queue-full"),
+        ("half an answer", vec![Act::text("HTTP/1.1 200 Told\r\nContent-Length: 999\r\n\r\n{\"results\":["), Act::Close], "model-error"),
+        ("nothing like HTTP", vec![Act::text("SSH-2.0-OpenSSH\r\n"), Act::Close], "model-error"),
+        ("an answer without an end", vec![Act::text(endless), Act::Flood(1_000_000_000)], "model-error"),
+        ("never", vec![Act::Hold], "timeout"),
+    ] {
+        let far = misbehaving(acts).await;
+        let keys = format!("remote\"\nprotocol = \"jina\"\nmodel = \"x\"\nendpoints = [\"http://{}\"]\n#", far.address);
+        let timeout = if reason == "timeout" { "timeout = \"300ms\"" } else { "timeout = \"30s\"" };
+        let rules = REVERSE.replace("fake-reverse\"", &keys).replacen("\ntimeout = \"30s\"", &format!("\n{timeout}"), 1);
+        let near = app::start_with(&engine, &rules, models::families()).await;
+        near.loaded().await;
+        let reply = near.search(MATCH).await;
+        assert_eq!(reply.rerank_status(), format!("skipped; reason={reason}"), "{name}");
         assert_same(&reply, &Call::search(MATCH).send(engine.node.address).await);
     }
 }
