@@ -131,7 +131,7 @@ async fn chunking_is_heard_by_rerankers_and_refused_by_embedding_models() {
     let answer = page(&reranking).await;
     // Titles that share their best chunk, the label's, may come in any order.
     for (id, score) in answer.ids().into_iter().zip(answer.scores()) {
-        let off = |of: &BTreeMap<String, f32>| (score.unwrap() - f64::from(of[&id])).abs();
+        let off = |known: &BTreeMap<String, f32>| (score.unwrap() - f64::from(known[&id])).abs();
         assert!(off(&chunked) < 1e-5 && off(&plain) > 1e-4, "{id}: {score:?}");
     }
 
