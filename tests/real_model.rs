@@ -36,6 +36,7 @@ fn load(threads: usize) -> (Loaded, Store) {
         control_tokens: ControlTokens::Escape,
         dimensions: None,
         half_vectors: false,
+        chunking: None,
         lazy: false,
         sha256: Some("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".into()),
         remote: None,

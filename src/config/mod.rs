@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use rerank_plugin::{ControlTokens, Device, Dtype};
+use rerank_plugin::{Chunking, ControlTokens, Device, Dtype};
 
+mod chunking;
 mod env;
 mod kind;
 mod placement;
@@ -205,6 +206,8 @@ pub struct Model {
     pub dimensions: Option<u32>,
     /// Whether vectors are kept in f16.
     pub half_vectors: bool,
+    /// How long documents are cut into chunks; `None`: not at all.
+    pub chunking: Option<Chunking>,
     /// What the weights must hash to, in hexadecimal.
     pub sha256: Option<String>,
     /// Who answers for it, where it runs elsewhere.

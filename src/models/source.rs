@@ -182,6 +182,7 @@ mod tests {
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
+            chunking: None,
             sha256: None,
             remote: None,
         }

@@ -1,10 +1,10 @@
 //! Models that are read from a checkpoint, as an operator names them: by `source` alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use podium::models;
 use rerank_plugin::{
-    Folder, LoadOptions, Loaded, Pair, Query, Silent, Source, Stop,
+    Chunking, Folder, LoadOptions, Loaded, Pair, Query, Silent, Source, Stop,
     testing::{
         MapStore,
         conformance::{document, query},
@@ -17,6 +17,7 @@ use crate::support::{
     fake_engine::{FakeEngine, Product},
     fake_hits::title,
     http::Call,
+    soon,
 };
 
 const QWEN3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/tied");
@@ -103,4 +104,25 @@ async fn an_embedding_model_is_served_by_its_source_alone_with_an_instruction_an
     let cut = expected(("embedding", EMBEDDING), set, None);
     let cut = served(&engine, &file((EMBEDDING, "dimensions = 8\nvectors = 'f16'\n"), replace), &cut).await;
     assert!(plain != told && plain != cut, "what is configured is heard");
+}
+
+/// Titles of products are a few tokens long, so that chunks of eight have something to cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunking_is_heard_by_rerankers_and_refused_by_embedding_models() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
+    let plain = expected(("qwen3", QWEN3), |_| {}, None);
+    let set: fn(&mut LoadOptions) = |options| options.chunking = Some(Chunking { tokens: 8, overlap: 1, max: 4 });
+    let chunked = expected(("qwen3", QWEN3), set, None);
+    assert_ne!(plain, chunked);
+    served(&engine, &file((QWEN3, "chunking = { tokens = 8 }\n"), ""), &chunked).await;
+
+    let gateway = app::start_with(&engine, &file((EMBEDDING, "chunking = {}\n"), ""), models::families()).await;
+    let reply = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#).send(gateway.address).await;
+    assert!(reply.rerank_status().starts_with("skipped; reason=model-"), "{}", reply.rerank_status());
+    soon(async {
+        while !gateway.missing_models().await.contains("and this is of kind embedding: take the key out, or raise max-tokens") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }

@@ -1,8 +1,9 @@
-//! What the plugins that run on candle share: weights, tokens, encoders, decoders, threads, devices and fingerprints.
+//! What the plugins that run on candle share: weights, tokens, chunks, encoders, decoders, threads, devices and fingerprints.
 //!
 //! What a score is, and how a text becomes one, belongs to the plugins.
 
 mod bert;
+mod chunks;
 mod deberta;
 mod decoder;
 mod device;
@@ -10,6 +11,7 @@ mod devices;
 mod fingerprint;
 mod frame;
 mod gguf;
+mod header;
 mod layers;
 mod matrix;
 mod modernbert;
@@ -20,6 +22,7 @@ mod tokens;
 mod weights;
 
 pub use bert::{Bert, BertShape};
+pub use chunks::{Chunks, Results};
 pub use deberta::{Deberta, DebertaShape};
 pub use decoder::{Asked, Decoder, DecoderShape, Halt, Past, Row};
 pub use device::{fault, open};

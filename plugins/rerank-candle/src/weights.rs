@@ -17,6 +17,7 @@ use crate::{
     Gguf,
     device::{first_line, has_no_room, is_of_device},
     gguf::gguf_name,
+    header,
     matrix::{Matrix, Stored},
 };
 
@@ -71,10 +72,15 @@ impl Weights {
         let mut all = vec![HashMap::new(); devices.len()];
         let mut hash = Sha256::new();
         for path in &paths {
+            header::check(path)?;
             let bytes = read(path, progress).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
             hash.update(&bytes);
             for (device, own) in devices.iter().zip(&mut all) {
-                own.extend(safetensors::load_buffer(&bytes, device).map_err(|error| failed(path, &error))?);
+                let tensors = safetensors::load_buffer(&bytes, device).map_err(|error| failed(path, &error))?;
+                if let Some(name) = tensors.keys().filter(|name| own.contains_key(*name)).min() {
+                    return Err(LoadError::Malformed { path: path.clone(), reason: format!("the tensor {name} is in two files") });
+                }
+                own.extend(tensors);
             }
         }
         let path = paths.into_iter().next().unwrap_or_else(|| folder.path().to_owned());
@@ -269,7 +275,8 @@ impl Form {
 
 fn read(path: &Path, progress: &dyn Progress) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or_default());
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
     loop {
         let got = (&mut file).take(STRIDE as u64).read_to_end(&mut bytes)?;
         if got == 0 {
@@ -288,6 +295,10 @@ fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<String>> {
 impl SimpleBackend for Recorded {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         locked(&self.asked).insert(name.to_owned());
+        let held = self.tensors.get(name).map(Tensor::dtype);
+        if let Some(held) = held.filter(|held| !matches!(held, DType::F64 | DType::F32 | DType::F16 | DType::BF16)) {
+            candle_core::bail!("{name} holds {held:?}, and only f64, f32, f16 and bf16 are read");
+        }
         SimpleBackend::get(&self.tensors, shape, name, init, dtype, device)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Devices, Hasher, PairFrame, Tokens};
+use rerank_candle::{Chunks, Devices, Hasher, PairFrame, Tokens};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -39,6 +39,10 @@ impl Family for CrossEncoder {
         }
     }
 
+    fn cuts_chunks(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -50,6 +54,7 @@ impl Family for CrossEncoder {
         let tokens = Tokens::read(folder, options.control_tokens)?;
         let frame = frame(folder, &checkpoint, &tokens)?;
         let limit = limit(&checkpoint, &frame, options.max_tokens)?;
+        let chunks = Chunks::new(options.chunking, limit)?;
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
         let devices = Devices::open(options)?;
@@ -58,10 +63,11 @@ impl Family for CrossEncoder {
             let model = Model::build(&weights, &checkpoint, devices.dtype())?;
             workers.push(Box::new(PairScorer::new(model, devices.threads(&weights, options.threads)?, options)));
         }
-        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, devices.dtype().as_str()), options.control_tokens)?;
+        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, &chunks, devices.dtype().as_str()), options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
+        card.chunking = chunks.asked();
         card.placement = Some(devices.placement().clone());
-        Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, frame, limit)), workers })
+        Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, (frame, limit), chunks)), workers })
     }
 }
 
@@ -96,7 +102,7 @@ fn limit(checkpoint: &Checkpoint, frame: &PairFrame, asked: Option<u32>) -> Resu
 fn fingerprint(
     folder: &Folder,
     (checkpoint, weights): (&Checkpoint, &[u8]),
-    (limit, dtype): (usize, &str),
+    (limit, chunks, dtype): (usize, &Chunks, &str),
     control: ControlTokens,
 ) -> Result<Fingerprint, LoadError> {
     let control: &[u8] = match control {
@@ -108,6 +114,7 @@ fn fingerprint(
         .with("tokenizer", &folder.read("tokenizer.json")?)
         .with("config", &checkpoint.config)
         .with("limit", &limit.to_le_bytes())
+        .with("chunking", &chunks.fingerprint())
         .with("dtype", dtype.as_bytes())
         .with("control", control);
     Ok(hasher.finish())

@@ -22,6 +22,11 @@ pub trait Family: Send + Sync {
         false
     }
 
+    /// Returns whether its models can cut long documents into chunks, so that [`LoadOptions::chunking`] means something.
+    fn cuts_chunks(&self) -> bool {
+        false
+    }
+
     /// Loads the model; slow, and called on a thread of its own.
     ///
     /// # Errors
@@ -82,6 +87,17 @@ pub enum ControlTokens {
     Parse,
 }
 
+/// How a long document is cut into chunks: each is scored as if it were the document, and the largest score is the document's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunking {
+    /// Tokens of the document in a chunk, at least 1. A document of no more tokens than these is not cut.
+    pub tokens: u32,
+    /// Tokens at the beginning of a chunk that are also the end of the one before; fewer than `tokens`.
+    pub overlap: u32,
+    /// The most chunks of a document, at least 1; what lies behind them is not read.
+    pub max: u32,
+}
+
 /// How a model is to be loaded.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -102,6 +118,8 @@ pub struct LoadOptions {
     pub dimensions: Option<u32>,
     /// Whether vectors are rounded to f16 before they are compared and kept.
     pub half_vectors: bool,
+    /// How long documents are cut into chunks; `None`: they are cut at the model's limit, and the rest is not read.
+    pub chunking: Option<Chunking>,
     /// Where vectors and other artifacts are kept.
     pub store: Arc<dyn ArtifactStore>,
 }
@@ -192,6 +210,7 @@ impl LoadOptions {
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
+            chunking: None,
             store,
         }
     }

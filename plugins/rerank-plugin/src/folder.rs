@@ -109,7 +109,7 @@ impl Folder {
         }
         let index: Index = self.json(INDEX)?;
         let names: BTreeSet<String> = index.weight_map.into_values().collect();
-        if let Some(name) = names.iter().find(|name| !name.ends_with(".safetensors") || name.contains('/')) {
+        if let Some(name) = names.iter().find(|name| !name.ends_with(".safetensors") || name.contains(['/', '\\'])) {
             return Err(LoadError::Malformed {
                 path: self.path.join(INDEX),
                 reason: format!("{name:?} is not the plain name of a safetensors file"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use rerank_candle::{Decoder, Devices, Hasher, Threads, Weights};
+use rerank_candle::{Chunks, Decoder, Devices, Hasher, Threads, Weights};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -32,6 +32,7 @@ struct Plan<'a> {
     checkpoint: &'a Checkpoint,
     answers: Found,
     limit: usize,
+    chunks: Chunks,
     dtype: DType,
 }
 
@@ -62,6 +63,10 @@ impl Family for Qwen3 {
         true
     }
 
+    fn cuts_chunks(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -72,9 +77,10 @@ impl Family for Qwen3 {
         let checkpoint = inspect(folder).map_err(|(Mismatch::Other(error) | Mismatch::Refused(error))| error)?;
         let prompt = prompt(folder, &checkpoint, options.control_tokens)?;
         let limit = limit(&checkpoint, &prompt, options.max_tokens)?;
+        let chunks = Chunks::new(options.chunking, limit)?;
         let answers = found(folder, &checkpoint, &prompt)?;
         let devices = Devices::open(options)?;
-        let plan = Plan { checkpoint: &checkpoint, answers, limit, dtype: devices.dtype() };
+        let plan = Plan { checkpoint: &checkpoint, answers, limit, chunks, dtype: devices.dtype() };
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
         let read = match &checkpoint.gguf {
@@ -89,8 +95,9 @@ impl Family for Qwen3 {
         let fingerprint = plan.fingerprint(folder, &digest, options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
         card.takes_instruction = true;
+        card.chunking = chunks.asked();
         card.placement = Some(devices.placement().clone());
-        Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt)), workers })
+        Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt, chunks)), workers })
     }
 }
 
@@ -159,6 +166,7 @@ impl Plan<'_> {
             .with("answers", &self.checkpoint.logit_score)
             .with("instruction", INSTRUCTION.as_bytes())
             .with("limit", &self.limit.to_le_bytes())
+            .with("chunking", &self.chunks.fingerprint())
             .with("dtype", self.dtype.as_str().as_bytes())
             .with("control", control);
         Ok(hasher.finish())

@@ -1,6 +1,7 @@
 //! Scores of the reference, and the same from every way to ask.
 
 use rerank_candle::Tokens;
+use rerank_cross_encoder::CrossEncoder;
 use rerank_plugin::{
     ControlTokens, Dtype, Folder, LoadOptions,
     testing::conformance::{self, Tolerance},
@@ -87,7 +88,7 @@ fn tokens_are_those_of_the_reference() {
 #[test]
 fn fingerprints_follow_the_options_that_change_scores() {
     for name in ALL {
-        conformance::check_fingerprints(|set| try_load(&path(name), set).unwrap(), 32);
+        conformance::check_fingerprints(&CrossEncoder, |set| try_load(&path(name), set).unwrap(), 32);
     }
 }
 

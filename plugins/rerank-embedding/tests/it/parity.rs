@@ -1,5 +1,6 @@
 //! Cosines of the reference, and the same from every way to ask.
 
+use rerank_embedding::Embedding;
 use rerank_plugin::{
     ControlTokens, Detection, Dtype, LoadOptions,
     testing::conformance::{self, Tolerance},
@@ -73,7 +74,7 @@ fn they_conform() {
 #[test]
 fn fingerprints_follow_the_options_that_change_scores() {
     for name in ALL {
-        conformance::check_fingerprints(|set| try_load(&path(name), set).unwrap().0, 64);
+        conformance::check_fingerprints(&Embedding, |set| try_load(&path(name), set).unwrap().0, 64);
     }
 }
 

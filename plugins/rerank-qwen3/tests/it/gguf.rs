@@ -140,7 +140,7 @@ fn it_conforms() {
         let loaded = try_load(folder(name), set);
         conformance::check(loaded.unwrap(), Tolerance::F32);
     }
-    conformance::check_fingerprints(|set| try_load(folder("gguf-q8_0"), set).unwrap(), 512);
+    conformance::check_fingerprints(&Qwen3, |set| try_load(folder("gguf-q8_0"), set).unwrap(), 512);
 }
 
 /// What is not quantised is as exact as it is in safetensors.
@@ -376,6 +376,6 @@ fn several_files_and_parts_of_one_are_named() {
     let Detection::Refused { reason } = Qwen3.detect(&folder) else { panic!("refused") };
     assert!(reason.contains("several GGUF files: model.gguf, other.gguf; name one of them"), "{reason}");
     fs::rename(copy.path(), copy.folder.path().join("model-00001-of-00002.gguf")).unwrap();
-    let Detection::Refused { reason } = Qwen3.detect(&folder) else { panic!("refused") };
-    assert!(reason.contains("is one part of a split GGUF file; join the parts"), "{reason}");
+    let Detection::Refused { reason: split } = Qwen3.detect(&folder) else { panic!("refused") };
+    assert!(split.contains("is one part of a split GGUF file; join the parts"), "{split}");
 }

@@ -3,7 +3,10 @@
 use std::fs;
 
 use candle_core::{DType, Device as CandleDevice, Tensor};
-use rerank_plugin::{ControlTokens, Device, Dtype, Family, LoadOptions, Silent, Source, testing::MapStore};
+use rerank_plugin::{
+    ControlTokens, Device, Dtype, Family, LoadOptions, Silent, Source,
+    testing::{MapStore, check_bad_files},
+};
 use rerank_qwen3::Qwen3;
 use serde_json::{Value, json};
 
@@ -63,6 +66,14 @@ fn the_card_says_what_the_model_takes() {
     let said = |asked| tiny.try_load(|options| options.max_tokens = Some(asked)).err().unwrap().to_string();
     assert_eq!(said(32_769), "max-tokens is 32769, and the model takes 64 to 32768; set `max-tokens` to a number between these");
     assert!(said(63).contains("max-tokens is 63"));
+}
+
+#[test]
+fn files_that_are_broken_or_hostile_are_refused_by_name() {
+    for name in ["tied", "untied"] {
+        let scratch = tempfile::tempdir().unwrap();
+        check_bad_files(&Qwen3, Tiny::copy(name).path(), scratch.path());
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 
+mod chunks;
 mod detect;
 mod gguf;
 mod load;
