@@ -243,7 +243,12 @@ fn source(item: &Item<'_>) -> Result<String, Reported> {
     let text = item.text(remedy)?;
     let plain =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) && !part.trim_matches('.').is_empty();
-    let named = text.strip_prefix("pypi:").map_or_else(|| text.split('/').count() <= 2 && text.split('/').all(plain), plain);
+    // `owner/name:Q8_0` is one GGUF file of a repository.
+    let on_hub = || {
+        let (name, gguf) = text.split_once(':').map_or((text, None), |(name, gguf)| (name, Some(gguf)));
+        name.split('/').count() <= 2 && name.split('/').all(plain) && gguf.is_none_or(plain)
+    };
+    let named = text.strip_prefix("pypi:").map_or_else(on_hub, plain);
     let folder = text.starts_with("./") || text.starts_with('/');
     if named || folder { Ok(text.to_owned()) } else { Err(item.refuse(remedy)) }
 }

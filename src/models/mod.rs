@@ -3,6 +3,7 @@
 //! Which models are loaded when, and what becomes of one that does not load, is not decided here.
 
 mod downloads;
+mod gguf;
 mod hub;
 mod registry;
 mod source;
@@ -68,6 +69,14 @@ pub enum ModelError {
         path: PathBuf,
         /// What the families that know it say.
         reasons: Vec<String>,
+    },
+    /// The weights are in a form that the family does not read.
+    #[error("{} is a GGUF file, which a model of the kind {kind} is not read from: take its safetensors", path.display())]
+    NoGguf {
+        /// The file.
+        path: PathBuf,
+        /// What the model is.
+        kind: &'static str,
     },
     /// The weights are not those that the configuration names.
     #[error("the sha256 of the weights in {} is {found}, and the configuration says {expected}: correct `sha256` or the files", path.display())]
@@ -140,6 +149,9 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
         check_weights(&folder, expected)?;
     }
     let family = named.map_or_else(|| detect(families, &folder), Ok)?;
+    if let Some(path) = folder.gguf()?.filter(|_| !family.reads_gguf()) {
+        return Err(ModelError::NoGguf { path, kind: family.kind() });
+    }
     check_vectors(model, family)?;
     Ok(family.load(&Source::Folder(folder), &options, progress).map(loaded)?)
 }
@@ -189,7 +201,8 @@ fn by_kind<'a>(families: &'a [Box<dyn Family>], kind: &str) -> Result<&'a dyn Fa
 
 fn detect<'a>(families: &'a [Box<dyn Family>], folder: &Folder) -> Result<&'a dyn Family, ModelError> {
     let mut reasons = Vec::new();
-    for family in families {
+    let is_gguf = folder.gguf()?.is_some();
+    for family in families.iter().filter(|family| !is_gguf || family.reads_gguf()) {
         match family.detect(folder) {
             Detection::Yes => return Ok(family.as_ref()),
             Detection::Refused { reason } => reasons.push(reason),
@@ -205,7 +218,8 @@ fn detect<'a>(families: &'a [Box<dyn Family>], folder: &Folder) -> Result<&'a dy
 /// Compares the SHA-256 of the weights, one file after the other in the order of their names.
 fn check_weights(folder: &Folder, expected: &str) -> Result<(), ModelError> {
     let mut hash = Sha256::new();
-    for path in folder.weights()? {
+    let paths = folder.gguf()?.map_or_else(|| folder.weights(), |path| Ok(vec![path]))?;
+    for path in paths {
         let read = File::open(&path).and_then(|file| hash_into(&mut hash, file));
         read.map_err(|source| LoadError::Unreadable { path, source })?;
     }
@@ -328,6 +342,13 @@ mod tests {
             other.contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, and the configuration says 00"),
             "{other}"
         );
+        fs::rename(folder.path().join("model.safetensors"), folder.path().join("m.gguf")).unwrap();
+        assert_eq!(refused(None, Some(&folder), Some("00")), other, "a GGUF file is hashed too");
+        let gguf = refused(None, Some(&folder), None);
+        assert!(gguf.contains("m.gguf: it is no GGUF file"), "{gguf}");
+        let kind = refused(Some("cross-encoder"), Some(&folder), None);
+        assert!(kind.contains("m.gguf is a GGUF file, which a model of the kind cross-encoder is not read from"), "{kind}");
+        fs::rename(folder.path().join("m.gguf"), folder.path().join("model.safetensors")).unwrap();
         let right = refused(None, Some(&folder), Some("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
         assert!(right.contains("modules.json and 1_Pooling/config.json are missing"), "{right}");
     }

@@ -20,6 +20,7 @@ use crate::support::{
 };
 
 const QWEN3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/tied");
+const GGUF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/gguf-q8_0");
 const EMBEDDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-embedding/tests/fixtures/qwen3-last");
 const WINDOW: usize = 10;
 const INSTRUCTION: &str = "Given a query, retrieve red shoes that the capital of China relevant is";
@@ -80,6 +81,15 @@ async fn a_qwen3_reranker_is_served_by_its_source_alone() {
         orders.push(served(&engine, &file((QWEN3, kind), &told), &expected(("qwen3", QWEN3), |_| {}, instruction)).await);
     }
     assert_ne!(orders[0], orders[1], "the rule's instruction is heard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_file_is_served_by_its_source_alone() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
+    let expected = expected(("qwen3", GGUF), |_| {}, None);
+    for source in [GGUF.to_owned(), format!("{GGUF}/model.gguf")] {
+        served(&engine, &file((&source, ""), ""), &expected).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device as CandleDevice, utils::cuda_is_available};
 use rerank_plugin::{Device, Dtype, Folder, LoadError, LoadOptions, Placement, Progress};
 
-use crate::{Threads, Weights, open};
+use crate::{Gguf, Threads, Weights, open};
 
 /// A model's devices, opened.
 pub struct Devices {
@@ -51,6 +51,14 @@ impl Devices {
     /// As [`Weights::read`].
     pub fn read(&self, folder: &Folder, progress: &dyn Progress) -> Result<Vec<Weights>, LoadError> {
         Weights::read_to_all(folder, &self.opened, progress)
+    }
+
+    /// The same for a decoder's GGUF file.
+    ///
+    /// # Errors
+    /// As [`Weights::of_gguf`].
+    pub fn read_gguf(&self, gguf: &Gguf, progress: &dyn Progress) -> Result<Vec<Weights>, LoadError> {
+        Weights::of_gguf_to_all(gguf, &self.opened, progress)
     }
 
     /// Starts the threads of one worker.

@@ -1,4 +1,4 @@
-//! Reads safetensors: every tensor, and a hash of the files that they came from.
+//! Reads a checkpoint's weights: every tensor, and a hash of the files that they came from.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,7 +13,12 @@ use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
 
-use crate::device::{first_line, has_no_room, is_of_device};
+use crate::{
+    Gguf,
+    device::{first_line, has_no_room, is_of_device},
+    gguf::gguf_name,
+    matrix::{Matrix, Stored},
+};
 
 /// How much is read between two words to the progress.
 const STRIDE: usize = 4 << 20;
@@ -23,10 +28,18 @@ const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"]
 
 /// A checkpoint's tensors on a device.
 pub struct Weights {
-    tensors: HashMap<String, Tensor>,
+    tensors: HashMap<String, Stored>,
     device: Device,
     path: PathBuf,
     digest: [u8; 32],
+    form: Form,
+}
+
+/// The form of the files, which gives the tensors their names.
+#[derive(Clone, Copy)]
+enum Form {
+    Safetensors,
+    Gguf,
 }
 
 /// Names of tensors that a model asked for.
@@ -53,7 +66,7 @@ impl Weights {
 
     /// The same for several devices; each file is read once.
     pub(crate) fn read_to_all(folder: &Folder, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
-        let paths = folder.weights().map_err(|error| pickled(folder, error))?;
+        let paths = folder.weights().map_err(|error| instead(folder, error))?;
         progress.begin("reading weights", Some(folder.weights_size()));
         let mut all = vec![HashMap::new(); devices.len()];
         let mut hash = Sha256::new();
@@ -66,7 +79,29 @@ impl Weights {
         }
         let path = paths.into_iter().next().unwrap_or_else(|| folder.path().to_owned());
         let digest = hash.finalize().into();
-        let weights = |(device, tensors): (&Device, _)| Self { tensors, device: device.clone(), path: path.clone(), digest };
+        let weights = |(device, tensors): (&Device, HashMap<String, Tensor>)| {
+            let tensors = tensors.into_iter().map(|(name, tensor)| (name, Stored::Plain(tensor))).collect();
+            Self { tensors, device: device.clone(), path: path.clone(), digest, form: Form::Safetensors }
+        };
+        Ok(devices.iter().zip(all).map(weights).collect())
+    }
+
+    /// Reads a decoder's GGUF file, of which the quantised tensors stay as they are. Its tensors are asked for by the names that
+    /// safetensors give them.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot be read, or that the device has no room.
+    pub fn of_gguf(gguf: &Gguf, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
+        let mut read = Self::of_gguf_to_all(gguf, std::slice::from_ref(device), progress)?;
+        Ok(read.remove(0))
+    }
+
+    /// The same for several devices; the file is read once.
+    pub(crate) fn of_gguf_to_all(gguf: &Gguf, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
+        let (all, digest) = gguf.tensors(devices, progress)?;
+        let path = gguf.path();
+        let weights =
+            |(device, tensors): (&Device, _)| Self { tensors, device: device.clone(), path: path.to_owned(), digest, form: Form::Gguf };
         Ok(devices.iter().zip(all).map(weights).collect())
     }
 
@@ -83,16 +118,41 @@ impl Weights {
     /// Takes one tensor out, converted to `dtype`.
     ///
     /// # Errors
-    /// [`LoadError`] when it is missing, has other dimensions, or holds something else than plain numbers.
+    /// [`LoadError`] when it is missing, has other dimensions, or holds something else than numbers that are read.
     pub fn take(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Tensor, LoadError> {
-        let tensor = self.tensors.remove(name).ok_or_else(|| self.malformed(format!("the tensor {name} is missing")))?;
-        if tensor.dims() != dimensions {
-            return Err(self.malformed(format!("{name} is {:?}, and config.json says {dimensions:?}", tensor.dims())));
+        let stored = self.take_stored(name, dimensions)?;
+        stored.plain(dtype).map_err(|error| self.failed(&error))
+    }
+
+    /// Takes one tensor out and returns some of its rows, converted to `dtype`.
+    ///
+    /// # Errors
+    /// As [`Weights::take`], or when there is no such row.
+    pub fn take_rows(&mut self, name: &str, dimensions: &[usize], rows: &[u32], dtype: DType) -> Result<Tensor, LoadError> {
+        let matrix = self.take_matrix(name, dimensions, dtype)?;
+        let places = Tensor::new(rows, &self.device);
+        places.and_then(|places| matrix.rows(&places)).map_err(|error| self.failed(&error))
+    }
+
+    /// Takes the weights of a product out, which are computed in `dtype`.
+    pub(crate) fn take_matrix(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Matrix, LoadError> {
+        let stored = self.take_stored(name, dimensions)?;
+        stored.matrix(dtype).map_err(|error| self.failed(&error))
+    }
+
+    fn take_stored(&mut self, name: &str, dimensions: &[usize]) -> Result<Stored, LoadError> {
+        let name = self.form.name(name);
+        let stored = self.tensors.remove(&name).ok_or_else(|| self.malformed(format!("the tensor {name} is missing")))?;
+        if stored.dims() != dimensions {
+            let says = self.form.says();
+            return Err(self.malformed(format!("{name} is {:?}, and {says} says {dimensions:?}", stored.dims())));
         }
-        if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
-            return Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())));
+        match &stored {
+            Stored::Plain(tensor) if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) => {
+                Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())))
+            }
+            _ => Ok(stored),
         }
-        tensor.to_dtype(dtype).map_err(|error| self.failed(&error))
     }
 
     /// Puts `prefix` before the names of all tensors that are left, for checkpoints that leave it out.
@@ -103,7 +163,7 @@ impl Weights {
 
     /// Returns whether there is a tensor of that name, not taken yet.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.tensors.contains_key(&self.form.name(name))
     }
 
     /// Makes sure that every tensor was taken.
@@ -111,7 +171,8 @@ impl Weights {
     /// # Errors
     /// [`LoadError::Malformed`] that names one which is left: the model would run without it.
     pub fn finish(&self) -> Result<(), LoadError> {
-        let left = self.tensors.keys().min().map(|name| self.malformed(format!("config.json does not account for the tensor {name}")));
+        let says = self.form.says();
+        let left = self.tensors.keys().min().map(|name| self.malformed(format!("{says} does not account for the tensor {name}")));
         left.map_or(Ok(()), Err)
     }
 
@@ -138,7 +199,11 @@ impl Weights {
         build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>,
     ) -> Result<M, LoadError> {
         let asked = Names::default();
-        let recorded = Recorded { tensors: self.tensors.clone(), asked: Arc::clone(&asked) };
+        let plain = |(name, stored): (&String, &Stored)| match stored {
+            Stored::Plain(tensor) => Some((name.clone(), tensor.clone())),
+            Stored::Quantised(_) => None,
+        };
+        let recorded = Recorded { tensors: self.tensors.iter().filter_map(plain).collect(), asked: Arc::clone(&asked) };
         let tensors = VarBuilder::from_backend(Box::new(recorded), dtype, self.device.clone());
         let model = build(tensors).map_err(|error| self.failed(&error))?;
         let asked = locked(&asked);
@@ -149,7 +214,7 @@ impl Weights {
     }
 }
 
-fn failed(path: &Path, error: &Error) -> LoadError {
+pub(crate) fn failed(path: &Path, error: &Error) -> LoadError {
     let (words, path) = (first_line(error), path.to_owned());
     if has_no_room(error) {
         return LoadError::Unsupported {
@@ -164,15 +229,41 @@ fn failed(path: &Path, error: &Error) -> LoadError {
     LoadError::Malformed { path, reason: words }
 }
 
-/// Says that there is a pickle where that is why there are no weights.
-fn pickled(folder: &Folder, error: LoadError) -> LoadError {
-    let pickle = PICKLES.into_iter().find(|name| folder.has(name));
-    match (error, pickle) {
-        (LoadError::NotFound { .. }, Some(pickle)) => LoadError::Unsupported {
+/// Says what stands in the place of safetensors where that is why there are no weights.
+fn instead(folder: &Folder, error: LoadError) -> LoadError {
+    let LoadError::NotFound { .. } = error else { return error };
+    if let Some(pickle) = PICKLES.into_iter().find(|name| folder.has(name)) {
+        return LoadError::Unsupported {
             reason: format!("{} has {pickle} and no model.safetensors, and a pickle can run any code", folder.path().display()),
             remedy: "convert it to safetensors, or name a revision that has them".into(),
+        };
+    }
+    match folder.gguf() {
+        Ok(Some(gguf)) => LoadError::Unsupported {
+            reason: format!("{} is a GGUF file, which only Qwen3 is read from", gguf.display()),
+            remedy: "take the model's safetensors".into(),
         },
-        (error, _) => error,
+        _ => error,
+    }
+}
+
+// === impl Form ===
+
+impl Form {
+    /// Returns the name that a tensor has in such files.
+    fn name(self, name: &str) -> String {
+        match self {
+            Self::Safetensors => name.to_owned(),
+            Self::Gguf => gguf_name(name),
+        }
+    }
+
+    /// What describes the tensors.
+    fn says(self) -> &'static str {
+        match self {
+            Self::Safetensors => "config.json",
+            Self::Gguf => "its metadata",
+        }
     }
 }
 

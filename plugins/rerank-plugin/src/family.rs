@@ -17,6 +17,11 @@ pub trait Family: Send + Sync {
         false
     }
 
+    /// Returns whether its models are read from GGUF files too; where not, such a file is not offered to it.
+    fn reads_gguf(&self) -> bool {
+        false
+    }
+
     /// Loads the model; slow, and called on a thread of its own.
     ///
     /// # Errors

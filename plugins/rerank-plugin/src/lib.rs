@@ -18,7 +18,7 @@ mod text;
 
 pub use card::{Card, Fingerprint, Modalities};
 pub use family::{ControlTokens, Detection, Endpoints, Family, LoadError, LoadOptions, Loaded, Progress, Silent, Source};
-pub use folder::Folder;
+pub use folder::{Folder, is_gguf, is_gguf_part};
 pub use local::{Pair, Prepared, PreparedQuery, Preparer, Scorer, StateId, Stop};
 pub use placement::{Device, Dtype, Placement};
 pub use remote::{BoxFuture, Deadline, RemoteScorer};

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use rerank_candle::{Decoder, Devices, Hasher, Threads, Tokens, Weights};
+use rerank_candle::{Decoder, Devices, Hasher, Threads, Weights};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
 
 use crate::{
-    checkpoint::{Answers, Checkpoint, Mismatch, Words, inspect},
+    checkpoint::{Answers, Checkpoint, Mismatch, TOKENIZER, Words, inspect},
     head,
     preparer::Qwen3Preparer,
     prompt::{INSTRUCTION, Prompt},
@@ -40,6 +40,7 @@ struct Plan<'a> {
 enum Found {
     Words(Words),
     Logit,
+    Rows { yes: usize, no: usize },
 }
 
 // === impl Qwen3 ===
@@ -57,6 +58,10 @@ impl Family for Qwen3 {
         }
     }
 
+    fn reads_gguf(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -67,12 +72,16 @@ impl Family for Qwen3 {
         let checkpoint = inspect(folder).map_err(|(Mismatch::Other(error) | Mismatch::Refused(error))| error)?;
         let prompt = prompt(folder, &checkpoint, options.control_tokens)?;
         let limit = limit(&checkpoint, &prompt, options.max_tokens)?;
-        let answers = found(folder, checkpoint.answers, &prompt)?;
+        let answers = found(folder, &checkpoint, &prompt)?;
         let devices = Devices::open(options)?;
         let plan = Plan { checkpoint: &checkpoint, answers, limit, dtype: devices.dtype() };
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for mut weights in devices.read(folder, progress)? {
+        let read = match &checkpoint.gguf {
+            Some(gguf) => devices.read_gguf(gguf, progress)?,
+            None => devices.read(folder, progress)?,
+        };
+        for mut weights in read {
             digest = *weights.digest();
             let threads = devices.threads(&weights, options.threads)?;
             workers.push(Box::new(plan.worker(&mut weights, threads, options.batch_tokens)?));
@@ -86,13 +95,14 @@ impl Family for Qwen3 {
 }
 
 fn prompt(folder: &Folder, checkpoint: &Checkpoint, control: ControlTokens) -> Result<Prompt, LoadError> {
-    let tokens = Tokens::read(folder, ControlTokens::Parse)?;
+    let tokens = checkpoint.tokens(folder, ControlTokens::Parse)?;
     let (has, says) = (tokens.vocabulary(), checkpoint.shape.vocabulary());
     if has > says {
-        let reason = format!("it has {has} tokens, and config.json says {says}");
-        return Err(LoadError::Malformed { path: folder.path().join("tokenizer.json"), reason });
+        let what = checkpoint.gguf.as_ref().map_or("config.json", |_| "token_embd.weight");
+        let reason = format!("it has {has} tokens, and {what} says {says}");
+        return Err(LoadError::Malformed { path: checkpoint.tokenizer(folder), reason });
     }
-    Prompt::new(tokens, control, folder.path())
+    Prompt::new(tokens, control, &checkpoint.tokenizer(folder))
 }
 
 /// Returns how long a pair may be, or why that cannot be.
@@ -108,12 +118,13 @@ fn limit(checkpoint: &Checkpoint, prompt: &Prompt, asked: Option<u32>) -> Result
     })
 }
 
-fn found(folder: &Folder, answers: Answers, prompt: &Prompt) -> Result<Found, LoadError> {
-    match answers {
+fn found(folder: &Folder, checkpoint: &Checkpoint, prompt: &Prompt) -> Result<Found, LoadError> {
+    match checkpoint.answers {
         Answers::Logit => Ok(Found::Logit),
+        Answers::Rows { yes, no } => Ok(Found::Rows { yes, no }),
         Answers::Words(Some(words)) => Ok(Found::Words(words)),
         Answers::Words(None) => prompt.words().map(Found::Words).ok_or_else(|| LoadError::Malformed {
-            path: folder.path().join("tokenizer.json"),
+            path: checkpoint.tokenizer(folder),
             reason: "`yes` and `no` are not one token each".into(),
         }),
     }
@@ -128,6 +139,7 @@ impl Plan<'_> {
         let answer = match self.answers {
             Found::Words(words) => head::take_words(weights, &decoder, shape, words)?,
             Found::Logit => head::take_logit(weights, shape)?,
+            Found::Rows { yes, no } => head::take_rows(weights, shape, (yes, no))?,
         };
         weights.finish()?;
         Ok(Qwen3Scorer::new(decoder, answer, threads, batch_tokens))
@@ -138,9 +150,11 @@ impl Plan<'_> {
             ControlTokens::Escape => b"escape",
             ControlTokens::Parse => b"parse",
         };
+        // A GGUF file is all of the model, and so its digest covers all.
+        let tokenizer = self.checkpoint.gguf.as_ref().map_or_else(|| folder.read(TOKENIZER), |_| Ok(Vec::new()))?;
         let hasher = Hasher::new("qwen3", VERSION)
             .with("weights", weights)
-            .with("tokenizer", &folder.read("tokenizer.json")?)
+            .with("tokenizer", &tokenizer)
             .with("config", &self.checkpoint.config)
             .with("answers", &self.checkpoint.logit_score)
             .with("instruction", INSTRUCTION.as_bytes())

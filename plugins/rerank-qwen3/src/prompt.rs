@@ -29,8 +29,8 @@ pub(crate) struct Prompt {
 
 impl Prompt {
     /// Finds the prompt's tokens. `tokens` parses control tokens; texts are read as `control` says.
-    pub(crate) fn new(tokens: Tokens, control: ControlTokens, folder: &Path) -> Result<Self, LoadError> {
-        let malformed = |reason: String| LoadError::Malformed { path: folder.join("tokenizer.json"), reason };
+    pub(crate) fn new(tokens: Tokens, control: ControlTokens, tokenizer: &Path) -> Result<Self, LoadError> {
+        let malformed = |reason: String| LoadError::Malformed { path: tokenizer.to_owned(), reason };
         let id = |name: &str| tokens.id(name).ok_or_else(|| malformed(format!("it has no token {name}")));
         let (start, end, think, thought) = (id("<|im_start|>")?, id("<|im_end|>")?, id("<think>")?, id("</think>")?);
         let words = tokens.id("yes").zip(tokens.id("no")).map(|(yes, no)| Words { yes, no });

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 
 mod detect;
+mod gguf;
 mod load;
 mod parity;
 mod score;
