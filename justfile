@@ -44,6 +44,15 @@ bench-device device="cpu" dtype="f32" *arguments:
 model:
     cargo test --release --features real-model --test real_model
 
+# Compares real weights with the scores that others published: all of the table, or those whose names hold a word; NAME=FOLDER takes a
+# model from elsewhere. Needs a hub; the whole table fetches 8 GB.
+real-weights *models:
+    cargo test --release --features real-weights --test real_weights -- {{models}}
+
+# Asks a rerank server that others made, with one of the fixtures: Infinity (INFINITY_PYTHON, or PyTorch is fetched once).
+remote-server *filter:
+    cargo test --features real-servers --test servers -- --test-threads 1 {{filter}}
+
 # Measures Cranfield through the gateway: relevance, time and bytes.
 cranfield:
     cargo test --release --features real-engines,real-model --test engines -- cranfield --test-threads 1 --nocapture

@@ -149,34 +149,6 @@ fn unknown_keys() {
 }
 
 #[test]
-fn places_to_compute_that_are_none() {
-    const DEVICE: &str = "must be \"auto\", \"cpu\", a CUDA device such as \"cuda:0\", or a list of devices such as [\"cuda:0\", \"cuda:1\"], one worker each";
-    for (written, wrong) in [
-        ("'gpu'", format!("device = \"gpu\": {DEVICE}")),
-        ("'cuda'", format!("device = \"cuda\": {DEVICE}")),
-        ("'cuda:01'", format!("device = \"cuda:01\": {DEVICE}")),
-        ("'cuda:-1'", format!("device = \"cuda:-1\": {DEVICE}")),
-        ("1", format!("device = 1: {DEVICE}")),
-        ("[]", format!("device = []: {DEVICE}")),
-        ("['cuda:0', 3]", format!("device[1] = 3: {DEVICE}")),
-        ("['cuda:0', 'auto']", "device[1] = \"auto\": stands alone; a list names its devices".to_owned()),
-        ("['cuda:0', 'cpu', 'cuda:0']", "device[2] = \"cuda:0\": stands twice; a device has one worker".to_owned()),
-    ] {
-        table(&[(&format!("[models.n]\nsource = './n'\ndevice = {written}"), &format!("p.toml:11: models.n.{wrong}"))]);
-    }
-    table(&[
-        (
-            "[models.n]\nsource = './n'\ndtype = 'f64'",
-            "p.toml:11: models.n.dtype = \"f64\": must be \"auto\" or \"f32\" or \"f16\" or \"bf16\"",
-        ),
-        (
-            "[models.n]\nkind = 'remote'\nprotocol = 'tei'\nendpoints = ['http://a']\ndevice = 'cpu'",
-            "p.toml:13: models.n.device: unknown key; known here: kind, max-tokens, load, protocol, endpoints, model, token, batch, tls",
-        ),
-    ]);
-}
-
-#[test]
 fn values_of_a_wrong_type_or_size() {
     table(&[
         (

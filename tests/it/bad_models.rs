@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use podium::config::{self, FAKE_KINDS, KINDS, parse};
-use rerank_plugin::ControlTokens;
+use rerank_plugin::{ControlTokens, Device, Dtype};
 
 use crate::bad_config::{UPSTREAM, read, table};
 
@@ -100,4 +100,45 @@ fn a_kind_that_loads_nothing_needs_no_source() {
     assert_eq!((models["n"].dimensions, models["m"].dimensions), (None, Some(64)));
     assert_eq!((models["n"].half_vectors, models["m"].half_vectors), (false, true));
     assert_eq!((models["n"].control_tokens, models["m"].control_tokens), (ControlTokens::Escape, ControlTokens::Parse));
+}
+
+#[test]
+fn places_to_compute_that_are_none() {
+    const DEVICE: &str = "must be \"auto\", \"cpu\", a CUDA device such as \"cuda:0\", or a list of devices such as [\"cuda:0\", \"cuda:1\"], one worker each";
+    for (written, wrong) in [
+        ("'gpu'", format!("device = \"gpu\": {DEVICE}")),
+        ("'cuda'", format!("device = \"cuda\": {DEVICE}")),
+        ("'cuda:01'", format!("device = \"cuda:01\": {DEVICE}")),
+        ("'cuda:-1'", format!("device = \"cuda:-1\": {DEVICE}")),
+        ("1", format!("device = 1: {DEVICE}")),
+        ("[]", format!("device = []: {DEVICE}")),
+        ("['cuda:0', 3]", format!("device[1] = 3: {DEVICE}")),
+        ("['cuda:0', 'auto']", "device[1] = \"auto\": stands alone; a list names its devices".to_owned()),
+        ("['cuda:0', 'cpu', 'cuda:0']", "device[2] = \"cuda:0\": stands twice; a device has one worker".to_owned()),
+    ] {
+        table(&[(&format!("[models.n]\nsource = './n'\ndevice = {written}"), &format!("p.toml:11: models.n.{wrong}"))]);
+    }
+    table(&[
+        (
+            "[models.n]\nsource = './n'\ndtype = 'f64'",
+            "p.toml:11: models.n.dtype = \"f64\": must be \"auto\" or \"f32\" or \"f16\" or \"bf16\"",
+        ),
+        (
+            "[models.n]\nkind = 'remote'\nprotocol = 'tei'\nendpoints = ['http://a']\ndevice = 'cpu'",
+            "p.toml:13: models.n.device: unknown key; known here: kind, max-tokens, load, protocol, endpoints, model, token, batch, tls",
+        ),
+    ]);
+}
+
+#[test]
+fn places_to_compute() {
+    let read = |keys: &str| {
+        let config = read(&format!("{UPSTREAM}[models.n]\nsource = './n'\n{keys}")).expect("right");
+        (config.models["n"].devices.clone(), config.models["n"].dtype)
+    };
+    assert_eq!(read(""), (vec![], None));
+    assert_eq!(read("device = 'auto'\ndtype = 'auto'"), (vec![], None));
+    assert_eq!(read("device = 'cpu'\ndtype = 'bf16'"), (vec![Device::Cpu], Some(Dtype::Bf16)));
+    assert_eq!(read("device = 'cuda:11'\ndtype = 'f16'"), (vec![Device::Cuda(11)], Some(Dtype::F16)));
+    assert_eq!(read("device = ['cuda:1', 'cpu']\ndtype = 'f32'"), (vec![Device::Cuda(1), Device::Cpu], Some(Dtype::F32)));
 }

@@ -172,3 +172,24 @@ impl Hidden {
         Tensor::cat(&parts?, 0)?.contiguous()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use super::{Hidden, Packed, TypedRow};
+
+    /// CUDA multiplies nothing else.
+    #[test]
+    fn what_is_pooled_lies_side_by_side() {
+        for lengths in [vec![4, 4], vec![4], vec![5, 3]] {
+            let tokens: Vec<Vec<u32>> = lengths.iter().map(|length| vec![1; *length]).collect();
+            let rows: Vec<TypedRow<'_>> = tokens.iter().map(|tokens| TypedRow { tokens, types: &[] }).collect();
+            let states = Tensor::ones((lengths.iter().sum::<usize>(), 8), DType::F32, &Device::Cpu).expect("states");
+            let hidden = Hidden::new(states, Packed::new(&rows));
+            for pooled in [hidden.firsts(), hidden.lasts(), hidden.means()] {
+                assert!(pooled.expect("pooled").is_contiguous(), "{lengths:?}");
+            }
+        }
+    }
+}

@@ -206,7 +206,7 @@ fn limits_and_devices_are_refused_with_the_numbers() {
         "max-tokens is 65, and the model takes 5 to 64; set `max-tokens` to a number between these"
     );
     assert!(words(|options| options.max_tokens = Some(4)).contains("max-tokens is 4"));
-    assert!(words(|options| options.devices = vec![Where::Cuda(0)]).contains("cuda:0"));
+    assert!(words(|options| options.devices = vec![Where::Cuda(4096)]).contains("cuda:4096"));
     let options = LoadOptions::new(std::sync::Arc::new(MapStore::default()));
     let endpoint = rerank_cross_encoder::CrossEncoder.load(&Source::Endpoints(Default::default()), &options, &Silent);
     assert!(endpoint.err().expect("refused").to_string().contains("set `source`"));
