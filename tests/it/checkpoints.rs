@@ -34,7 +34,17 @@ fn file((source, more_of_model): (&str, &str), more: &str) -> String {
 }
 
 /// Returns the first hits' ids with their scores as the model itself orders them, best first.
-fn expected((kind, folder): (&str, &str), set: fn(&mut LoadOptions), instruction: Option<&str>) -> Vec<(String, f32)> {
+fn expected(model: (&str, &str), set: fn(&mut LoadOptions), instruction: Option<&str>) -> Vec<(String, f32)> {
+    expected_of(model, set, instruction, title)
+}
+
+/// The same of other texts than titles.
+fn expected_of(
+    (kind, folder): (&str, &str),
+    set: fn(&mut LoadOptions),
+    instruction: Option<&str>,
+    text: fn(usize) -> String,
+) -> Vec<(String, f32)> {
     let families = models::families();
     let family = families.iter().find(|family| family.kind() == kind).unwrap();
     let mut options = LoadOptions::new(Arc::new(MapStore::default()));
@@ -46,7 +56,7 @@ fn expected((kind, folder): (&str, &str), set: fn(&mut LoadOptions), instruction
     let state = workers[0].begin(&[&asked], &stop).remove(0).unwrap();
     let mut scored: Vec<(String, f32)> = (0..WINDOW)
         .map(|number| {
-            let prepared = preparer.document(&asked, &document(&title(number))).unwrap();
+            let prepared = preparer.document(&asked, &document(&text(number))).unwrap();
             let score = workers[0].score(&[Pair { state, document: &prepared, stop: &stop }]).remove(0).unwrap();
             (format!("id{number}"), score.presented())
         })
@@ -106,15 +116,17 @@ async fn an_embedding_model_is_served_by_its_source_alone_with_an_instruction_an
     assert!(plain != told && plain != cut, "what is configured is heard");
 }
 
-/// Titles of products are a few tokens long, so that chunks of eight have something to cut.
+/// The titles alone are shorter than any chunk.
 #[tokio::test(flavor = "multi_thread")]
 async fn chunking_is_heard_by_rerankers_and_refused_by_embedding_models() {
     let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
-    let plain = expected(("qwen3", QWEN3), |_| {}, None);
     let set: fn(&mut LoadOptions) = |options| options.chunking = Some(Chunking { tokens: 8, overlap: 1, max: 4 });
-    let chunked = expected(("qwen3", QWEN3), set, None);
-    assert_ne!(plain, chunked);
-    served(&engine, &file((QWEN3, "chunking = { tokens = 8 }\n"), ""), &chunked).await;
+    let labelled = |number| format!("{INSTRUCTION}: {}", title(number));
+    let of = |set| expected_of(("qwen3", QWEN3), set, None, labelled);
+    assert_ne!(of(|_| {}), of(set));
+    let fields = format!("fields = [{{ name = 'title', label = '{INSTRUCTION}' }}]");
+    let rule = file((QWEN3, "chunking = { tokens = 8 }\n"), "").replace("fields = ['title']", &fields);
+    served(&engine, &rule, &of(set)).await;
 
     let gateway = app::start_with(&engine, &file((EMBEDDING, "chunking = {}\n"), ""), models::families()).await;
     let reply = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#).send(gateway.address).await;

@@ -168,8 +168,8 @@ impl Model {
                 let unit = reranker.unit().map_or_else(String::new, |unit| format!(", unit {unit:.2}"));
                 // Servers that run a model do not all say how much they read.
                 let tokens = if card.max_tokens == u32::MAX { String::new() } else { format!(", {} tokens", card.max_tokens) };
-                let chunks = card.chunking.map_or_else(String::new, |Chunking { tokens, overlap, max }| {
-                    format!(", long documents in up to {max} chunks of {tokens} (overlap {overlap})")
+                let chunks = card.chunking.map_or_else(String::new, |Chunking { tokens: length, overlap, max }| {
+                    format!(", long documents in up to {max} chunks of {length} (overlap {overlap})")
                 });
                 let place = card.placement.as_ref().map_or_else(String::new, |place| format!(", on {place}"));
                 format!("{}{tokens}{chunks}{place}, fingerprint {}{unit}", card.kind, card.fingerprint)

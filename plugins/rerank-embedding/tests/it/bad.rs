@@ -30,7 +30,7 @@ fn shapes_that_contradict_the_configuration_are_named() {
         ("modernbert-mean", "num_hidden_layers", json!(1), "is no part of the model"),
         ("qwen3-last", "hidden_size", json!(16), "config.json says"),
         ("qwen3-last", "num_hidden_layers", json!(1), "does not account for the tensor"),
-        ("qwen3-last", "num_key_value_heads", json!(0), "num_key_value_heads 0"),
+        ("qwen3-last", "num_key_value_heads", json!(0), "cannot share 0 for keys and values"),
     ] {
         let copy = Changed::copy(name);
         let words = refusal(copy.set("config.json", key, value).path());

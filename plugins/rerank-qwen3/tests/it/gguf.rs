@@ -142,6 +142,7 @@ fn it_conforms() {
         conformance::check(loaded.unwrap(), Tolerance::F32);
     }
     conformance::check_fingerprints(&Qwen3, |set| try_load(folder("gguf-q8_0"), set).unwrap(), 512);
+    conformance::check_chunks(|set| try_load(folder("gguf-q8_0"), set).unwrap(), Tolerance::F32);
 }
 
 /// What is not quantised is as exact as it is in safetensors.
