@@ -120,13 +120,13 @@ async fn an_embedding_model_is_served_by_its_source_alone_with_an_instruction_an
 #[tokio::test(flavor = "multi_thread")]
 async fn chunking_is_heard_by_rerankers_and_refused_by_embedding_models() {
     let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
-    let set: fn(&mut LoadOptions) = |options| options.chunking = Some(Chunking { tokens: 8, overlap: 1, max: 4 });
+    let chunked: fn(&mut LoadOptions) = |options| options.chunking = Some(Chunking { tokens: 8, overlap: 1, max: 4 });
     let labelled = |number| format!("{INSTRUCTION}: {}", title(number));
     let of = |set| expected_of(("qwen3", QWEN3), set, None, labelled);
-    assert_ne!(of(|_| {}), of(set));
+    assert_ne!(of(|_| {}), of(chunked));
     let fields = format!("fields = [{{ name = 'title', label = '{INSTRUCTION}' }}]");
     let rule = file((QWEN3, "chunking = { tokens = 8 }\n"), "").replace("fields = ['title']", &fields);
-    served(&engine, &rule, &of(set)).await;
+    served(&engine, &rule, &of(chunked)).await;
 
     let gateway = app::start_with(&engine, &file((EMBEDDING, "chunking = {}\n"), ""), models::families()).await;
     let reply = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#).send(gateway.address).await;
