@@ -14,7 +14,7 @@ fmt:
 
 # Runs clippy as strictly as CI does.
 lint:
-    cargo clippy --workspace --all-targets --features real-engines,real-model -- -D warnings
+    cargo clippy --workspace --all-targets --features real-engines,real-model,real-servers,real-weights -- -D warnings
 
 # Runs the tests on a real OpenSearch and a real Elasticsearch (Maven and Java 21 or newer; the first time fetches 115 MB).
 engines *filter:

@@ -74,12 +74,17 @@ copy_sources() {
   mv "$new" "$tree"
 }
 
-fetch_toolkit
-unlinked_candle
-copy_sources
-export CUDA_HOME=$cuda CUDA_PATH=$cuda NVCC=$cuda/bin/nvcc PATH=$cuda/bin:$PATH LIBRARY_PATH=$cuda/link
-export CUDA_COMPUTE_CAP=$capability CUDARC_CUDA_VERSION=13000 CUDAFORGE_THREADS=$jobs
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$kit/target}
-cd "$tree"
-cargo "$1" -j "$jobs" "${@:2}"
-echo "built for compute capability $capability below $CARGO_TARGET_DIR"
+# A function, so that the shell has read all of it when it begins.
+build() {
+  fetch_toolkit
+  unlinked_candle
+  copy_sources
+  export CUDA_HOME=$cuda CUDA_PATH=$cuda NVCC=$cuda/bin/nvcc PATH=$cuda/bin:$PATH LIBRARY_PATH=$cuda/link
+  export CUDA_COMPUTE_CAP=$capability CUDARC_CUDA_VERSION=13000 CUDAFORGE_THREADS=$jobs
+  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$kit/target}
+  cd "$tree"
+  cargo "$1" -j "$jobs" "${@:2}"
+  echo "built for compute capability $capability below $CARGO_TARGET_DIR"
+}
+
+build "$@"

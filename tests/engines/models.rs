@@ -27,8 +27,8 @@ use crate::rig::{
     http::Reply,
 };
 
-/// Every checkpoint: the alias of the index that it ranks, the kind that is to be found out, and its folder beside this repository's files.
-const CHECKPOINTS: [(&str, &str, &str); 16] = [
+/// Every checkpoint: the alias of the index that it ranks, the kind that is to be found out, and its folder (or file) beside this repository's files.
+const CHECKPOINTS: [(&str, &str, &str); 19] = [
     ("bert", "cross-encoder", "plugins/rerank-cross-encoder/tests/fixtures/bert"),
     ("xlmr", "cross-encoder", "plugins/rerank-cross-encoder/tests/fixtures/xlmr"),
     ("modernbert", "cross-encoder", "plugins/rerank-cross-encoder/tests/fixtures/modernbert"),
@@ -36,6 +36,9 @@ const CHECKPOINTS: [(&str, &str, &str); 16] = [
     ("debertav3", "cross-encoder", "plugins/rerank-cross-encoder/tests/fixtures/debertav3"),
     ("qwen3-tied", "qwen3", "plugins/rerank-qwen3/tests/fixtures/tied"),
     ("qwen3-untied", "qwen3", "plugins/rerank-qwen3/tests/fixtures/untied"),
+    ("gguf-q8", "qwen3", "plugins/rerank-qwen3/tests/fixtures/gguf-q8_0"),
+    ("gguf-q4", "qwen3", "plugins/rerank-qwen3/tests/fixtures/gguf-q4_k_m/model.gguf"),
+    ("gguf-rank", "qwen3", "plugins/rerank-qwen3/tests/fixtures/gguf-rank"),
     ("bert-cls", "embedding", "plugins/rerank-embedding/tests/fixtures/bert-cls"),
     ("modernbert-mean", "embedding", "plugins/rerank-embedding/tests/fixtures/modernbert-mean"),
     ("qwen3-last", "embedding", "plugins/rerank-embedding/tests/fixtures/qwen3-last"),

@@ -44,7 +44,16 @@ HF_HUB_OFFLINE=1 DO_NOT_TRACK=1 INFINITY_ANONYMOUS_USAGE_STATS=0 "$python" -c 'f
   --served-model-name model --engine torch --device cpu --dtype float32 --no-bettertransformer --no-model-warmup \
   --host 127.0.0.1 --port "$port" "$@" >&2 </dev/null &
 child=$!
-trap 'kill $child 2>/dev/null; wait $child 2>/dev/null || true' EXIT
+stop() { # a server whose model failed does not end by itself
+  kill $child 2>/dev/null || return 0
+  for _ in $(seq 50); do
+    kill -0 $child 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -9 $child 2>/dev/null || true
+  wait $child 2>/dev/null || true
+}
+trap stop EXIT
 answers='import sys, urllib.request; urllib.request.urlopen("http://127.0.0.1:" + sys.argv[1] + "/health", timeout=5)'
 until "$python" -c "$answers" "$port" 2>/dev/null; do
   kill -0 $child 2>/dev/null || { wait $child; exit 1; }

@@ -17,13 +17,13 @@ pub trait Family: Send + Sync {
         false
     }
 
-    /// Returns whether its models can cut long documents into chunks, so that [`LoadOptions::chunking`] means something.
-    fn cuts_chunks(&self) -> bool {
+    /// Returns whether its models are read from GGUF files too; where not, such a file is not offered to it.
+    fn reads_gguf(&self) -> bool {
         false
     }
 
-    /// Returns whether its models are read from GGUF files too; where not, such a file is not offered to it.
-    fn reads_gguf(&self) -> bool {
+    /// Returns whether its models can cut long documents into chunks, so that [`LoadOptions::chunking`] means something.
+    fn cuts_chunks(&self) -> bool {
         false
     }
 

@@ -59,11 +59,11 @@ impl Family for Qwen3 {
         }
     }
 
-    fn cuts_chunks(&self) -> bool {
+    fn reads_gguf(&self) -> bool {
         true
     }
 
-    fn reads_gguf(&self) -> bool {
+    fn cuts_chunks(&self) -> bool {
         true
     }
 

@@ -15,6 +15,7 @@ use candle_core::{
     },
     safetensors,
 };
+use proptest::prelude::*;
 use rerank_candle::{Gguf, Tokens};
 use rerank_plugin::{
     ControlTokens, Detection, Dtype, Family, Folder, LoadError, LoadOptions, Loaded, Query, Silent, Source,
@@ -374,9 +375,26 @@ fn several_files_and_parts_of_one_are_named() {
     let copy = Copy::of("gguf-q8_0");
     let folder = copy.written();
     fs::copy(copy.path(), copy.folder.path().join("other.gguf")).unwrap();
-    let Detection::Refused { reason } = Qwen3.detect(&folder) else { panic!("refused") };
-    assert!(reason.contains("several GGUF files: model.gguf, other.gguf; name one of them"), "{reason}");
+    let refusal = || match Qwen3.detect(&folder) {
+        Detection::Refused { reason } => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(refusal().contains("several GGUF files: model.gguf, other.gguf; name one of them"), "{}", refusal());
     fs::rename(copy.path(), copy.folder.path().join("model-00001-of-00002.gguf")).unwrap();
-    let Detection::Refused { reason } = Qwen3.detect(&folder) else { panic!("refused") };
-    assert!(reason.contains("is one part of a split GGUF file; join the parts"), "{reason}");
+    assert!(refusal().contains("is one part of a split GGUF file; join the parts"), "{}", refusal());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    /// Whatever becomes of a head with a tokenizer in it, the file is loaded or refused.
+    #[test]
+    fn damage_is_no_panic(places in prop::collection::vec((0usize..22_000, any::<u8>()), 1..4)) {
+        let mut bytes = fs::read(format!("{FIXTURES}/gguf-rank/model.gguf")).unwrap();
+        for (place, byte) in places {
+            bytes[place] = byte;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("model.gguf"), &bytes).unwrap();
+        let _ = try_load(Folder::open(folder.path()).unwrap(), |_| {});
+    }
 }
