@@ -9,6 +9,7 @@ mod device;
 mod dtype;
 mod fingerprint;
 mod frame;
+mod kernels;
 mod layers;
 mod modernbert;
 mod packed;
