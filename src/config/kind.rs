@@ -7,15 +7,17 @@ pub struct Kind {
     pub name: &'static str,
     /// Whether it loads a checkpoint, so that it needs a `source`.
     pub loads: bool,
+    /// Whether it may be told to cut long documents into chunks.
+    pub chunks: bool,
 }
 
 /// The kinds of every build; `auto` is the one that the checkpoint tells.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "auto", loads: true },
-    Kind { name: "cross-encoder", loads: true },
-    Kind { name: "embedding", loads: true },
-    Kind { name: "qwen3", loads: true },
-    Kind { name: "remote", loads: false },
+    Kind { name: "auto", loads: true, chunks: true },
+    Kind { name: "cross-encoder", loads: true, chunks: true },
+    Kind { name: "embedding", loads: true, chunks: false },
+    Kind { name: "qwen3", loads: true, chunks: true },
+    Kind { name: "remote", loads: false, chunks: false },
 ];
 
 /// The rerankers that misbehave on purpose, of builds with the feature `fake-models`.
@@ -32,7 +34,7 @@ pub const FAKE_KINDS: &[Kind] = &[
 ];
 
 const fn fake(name: &'static str) -> Kind {
-    Kind { name, loads: false }
+    Kind { name, loads: false, chunks: false }
 }
 
 // === impl Kind ===

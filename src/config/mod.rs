@@ -11,10 +11,12 @@ use std::{
     time::Duration,
 };
 
-use rerank_plugin::ControlTokens;
+use rerank_plugin::{Chunking, ControlTokens, Device, Dtype};
 
+mod chunking;
 mod env;
 mod kind;
+mod placement;
 mod problem;
 mod raw;
 mod raw_rule;
@@ -184,7 +186,11 @@ pub struct Model {
     pub source: Option<String>,
     /// The hub's branch, tag or commit.
     pub revision: String,
-    /// Threads of the worker.
+    /// Where it computes, one worker each; none: wherever is best.
+    pub devices: Vec<Device>,
+    /// What it computes in; `None`: what is best there.
+    pub dtype: Option<Dtype>,
+    /// Threads of the worker on the processor.
     pub threads: usize,
     /// Tokens of a document that are looked at; `None`: the family's default.
     pub max_tokens: Option<u32>,
@@ -200,6 +206,8 @@ pub struct Model {
     pub dimensions: Option<u32>,
     /// Whether vectors are kept in f16.
     pub half_vectors: bool,
+    /// How long documents are cut into chunks; `None`: not at all.
+    pub chunking: Option<Chunking>,
     /// What the weights must hash to, in hexadecimal.
     pub sha256: Option<String>,
     /// Who answers for it, where it runs elsewhere.

@@ -16,6 +16,8 @@ use rerank_plugin::ControlTokens;
 
 use super::{
     Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
+    chunking::chunking,
+    placement::{DTYPES, devices},
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -170,17 +172,18 @@ fn cache(table: &mut Table<'_>) -> Cache {
 }
 
 fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reported> {
-    const LATER: &[&str] = &["device", "dtype", "chunking"];
     // The name travels in `Rerank-Status` and in metrics.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) || name.is_empty() {
         return Err(item.refuse("a model's name is made of letters, digits, `-`, `_` and `.`"));
     }
-    item.table(LATER, |table| {
+    item.table(&[], |table| {
         let kind = table.read("kind", |written| kind(written, kinds));
         if kind.get().is_some_and(|kind| kind.name == REMOTE) {
             return remote_model(name, table);
         }
         let source = table.read("source", source);
+        let max_tokens = table.read("max-tokens", whole(8..=131_072));
+        let chunking = table.read("chunking", |written| chunking(written, kind.get(), max_tokens.get().copied()));
         let loads = kind.get().is_none_or(|kind| kind.loads);
         let missing = "write a hub name such as \"owner/name\", or a folder such as \"./model\"";
         let source = if loads { source.required(missing).ok() } else { source.optional() };
@@ -189,8 +192,11 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
             kind: kind.optional().map(|kind| kind.name.to_owned()).filter(|kind| kind != "auto"),
             source,
             revision: table.read("revision", Item::name).or("main".to_owned()),
+            devices: table.read("device", devices).or(Vec::new()),
+            dtype: table.read("dtype", word(&DTYPES)).or(None),
             threads: table.read("threads", whole(1..=1024)).optional().map_or_else(spare_cores, |threads| threads as usize),
-            max_tokens: table.read("max-tokens", whole(8..=131_072)).optional(),
+            max_tokens: max_tokens.optional(),
+            chunking: chunking.optional(),
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
             max_queue: table.read("max-queue", whole(1..=1_000_000)).or(4096) as usize,
             lazy: table.read("load", word(&LOAD)).or(false),
@@ -211,6 +217,8 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         kind: Some(REMOTE.to_owned()),
         source: None,
         revision: String::new(),
+        devices: Vec::new(),
+        dtype: None,
         threads: 1,
         max_tokens,
         batch_tokens: 16_384,
@@ -219,6 +227,7 @@ fn remote_model(name: String, table: &mut Table<'_>) -> Result<Model, Reported> 
         control_tokens: ControlTokens::Escape,
         dimensions: None,
         half_vectors: false,
+        chunking: None,
         sha256: None,
         remote: Some(Remote::read(table)?),
     })
@@ -238,7 +247,12 @@ fn source(item: &Item<'_>) -> Result<String, Reported> {
     let text = item.text(remedy)?;
     let plain =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) && !part.trim_matches('.').is_empty();
-    let named = text.strip_prefix("pypi:").map_or_else(|| text.split('/').count() <= 2 && text.split('/').all(plain), plain);
+    // `owner/name:Q8_0` is one GGUF file of a repository.
+    let on_hub = || {
+        let (name, gguf) = text.split_once(':').map_or((text, None), |(name, gguf)| (name, Some(gguf)));
+        name.split('/').count() <= 2 && name.split('/').all(plain) && gguf.is_none_or(plain)
+    };
+    let named = text.strip_prefix("pypi:").map_or_else(on_hub, plain);
     let folder = text.starts_with("./") || text.starts_with('/');
     if named || folder { Ok(text.to_owned()) } else { Err(item.refuse(remedy)) }
 }

@@ -246,6 +246,10 @@ impl<'f> Item<'f> {
         Ok(Table { findings: self.findings, place, entries: entries.clone(), known: Vec::new() }.read_all(later, read))
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        matches!(&self.value, DeValue::Array(_))
+    }
+
     pub(super) fn is_table(&self) -> bool {
         matches!(&self.value, DeValue::Table(_))
     }

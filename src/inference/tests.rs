@@ -1,7 +1,7 @@
 use std::{
     future,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -9,8 +9,8 @@ use std::{
 };
 
 use rerank_plugin::{
-    BoxFuture, Card, Deadline, Device, Document, Endpoints, Family, Fault, Fingerprint, LoadOptions, Loaded, Query, RemoteScorer, Scale,
-    Score, Silent, Source,
+    BoxFuture, Card, Deadline, Device, Document, Endpoints, Family, Fault, Fingerprint, LoadOptions, Loaded, Pair, Prepared, PreparedQuery,
+    Query, RemoteScorer, Scale, Score, Scorer, Silent, Source, StateId, Stop, Vector,
     testing::{Behaviour, Fake, MapStore, Scripted, conformance},
 };
 
@@ -145,6 +145,56 @@ async fn under_a_flood_the_model_is_busy_with_what_will_be_in_time() {
     }
     println!("{served} served, {late} late, {shed} shed, the slowest after {slowest:?}; {} pairs scored", scripted.0.scored());
     assert!(served >= 20 && late <= served, "{served} served, {late} late, {shed} shed");
+}
+
+/// A worker that scores nothing before the other does.
+struct Meeting {
+    scorer: Box<dyn Scorer>,
+    other: Option<Arc<Barrier>>,
+}
+
+impl Scorer for Meeting {
+    fn begin(&mut self, queries: &[&PreparedQuery], stop: &Stop) -> Vec<Result<StateId, Fault>> {
+        self.scorer.begin(queries, stop)
+    }
+
+    fn end(&mut self, state: StateId) {
+        self.scorer.end(state);
+    }
+
+    fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
+        if let Some(other) = self.other.take() {
+            other.wait();
+        }
+        self.scorer.score(batch)
+    }
+
+    fn encode(&mut self, batch: &[&Prepared], stop: &Stop) -> Option<Vec<Result<Vector, Fault>>> {
+        self.scorer.encode(batch, stop)
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.scorer.reset()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_devices_work_at_the_same_time() {
+    let barrier = Arc::new(Barrier::new(2));
+    let copy = || {
+        let Loaded::Local { preparer, mut workers } = Fake(Behaviour::Overlap).loaded() else { panic!("fakes are local") };
+        (preparer, Meeting { scorer: workers.remove(0), other: Some(Arc::clone(&barrier)) })
+    };
+    let ((preparer, one), (_, other)) = (copy(), copy());
+    let loaded = Loaded::Local { preparer, workers: vec![Box::new(one), Box::new(other)] };
+    let pairs = Pairs { queries: Vec::new(), documents: Vec::new() };
+    let model = Reranker::start(loaded, &settings(1000, 0), &pairs).expect("threads");
+    // With one at a time, neither would ever be scored.
+    let searches = tokio::join!(score(&model, 20, LONG), score(&model, 20, LONG));
+    for scores in [searches.0, searches.1] {
+        let scores = scores.expect("scored");
+        assert!(scores.iter().enumerate().all(|(place, score)| *score == Some(if place == 3 { 1.0 } else { 2.0 / 3.0 })), "{scores:?}");
+    }
 }
 
 /// A model elsewhere that answers once, and never again.

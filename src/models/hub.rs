@@ -14,21 +14,26 @@ use reqwest::{
     StatusCode,
     blocking::{Client, Response},
 };
-use rerank_plugin::{Folder, LoadError, Progress};
+use rerank_plugin::{Folder, LoadError, Progress, is_gguf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 #[cfg(test)]
 mod tests;
 
-use super::{downloads::Downloads, hexadecimal, source::is_plain};
+use super::{
+    downloads::Downloads,
+    gguf::{NotChosen, choose},
+    hexadecimal,
+    source::is_plain,
+};
 use crate::config::Environment;
 
 /// How long a connect, and how long the next bytes of an answer may take.
 const CONNECT: Duration = Duration::from_secs(3);
 const STALL: Duration = Duration::from_secs(30);
 
-/// The largest listing, JSON file and safetensors file that are taken.
+/// The largest listing, JSON file and file of weights that are taken.
 const MAX_LISTING: u64 = 16 << 20;
 const MAX_JSON: u64 = 64 << 20;
 const MAX_WEIGHTS: u64 = 64 << 30;
@@ -38,6 +43,8 @@ const MAX_WEIGHTS: u64 = 64 << 30;
 pub(super) struct Name {
     repository: String,
     revision: String,
+    /// What the GGUF file's name ends with, where one is asked for.
+    gguf: Option<String>,
 }
 
 /// The hub and its cache on this machine.
@@ -74,8 +81,10 @@ pub(super) enum HubError {
     Commit(String),
     #[error("the listing names {0:?}, which is not a plain file name")]
     FileName(String),
-    #[error("the repository has no {0}")]
-    Lacks(&'static str),
+    #[error("the repository is not whole: {0}")]
+    Lacks(String),
+    #[error(transparent)]
+    NotChosen(#[from] NotChosen),
     #[error("{name} is larger than {limit} bytes")]
     Size { name: String, limit: u64 },
     #[error("{name} arrived otherwise than the listing says: {what}")]
@@ -118,16 +127,20 @@ impl Name {
     pub(super) fn parse(written: &str, revision: &str) -> Result<Self, String> {
         let allowed = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
         let plain = |text: &str| is_plain(text) && allowed(text) && !text.contains("..");
-        let (Some((owner, name)), true) = (written.split_once('/'), plain(written)) else {
+        let (repository, gguf) = written.split_once(':').map_or((written, None), |(repository, gguf)| (repository, Some(gguf)));
+        let (Some((owner, name)), true) = (repository.split_once('/'), plain(repository)) else {
             return Err(format!("{written:?} is not owner/name"));
         };
+        if gguf.is_some_and(|gguf| !plain(gguf) || gguf.contains('/')) {
+            return Err(format!("{written:?} is not owner/name:quantisation"));
+        }
         if name.contains('/') || [owner, name].iter().any(|part| part.contains("--") || part.starts_with('.')) {
             return Err(format!("{written:?} is not owner/name"));
         }
         if !plain(revision) {
             return Err(format!("revision {revision:?} is not a branch, tag or commit"));
         }
-        Ok(Self { repository: written.to_owned(), revision: revision.to_owned() })
+        Ok(Self { repository: repository.to_owned(), revision: revision.to_owned(), gguf: gguf.map(str::to_owned) })
     }
 }
 
@@ -143,23 +156,19 @@ impl<'a> Hub<'a> {
     /// Returns the model when the cache holds what runs it, or else what it lacks.
     pub(super) fn cached(&self, name: &Name) -> Result<Folder, String> {
         let repository = self.repository(name);
-        let config = repository.get("config.json").or_else(|| {
-            let by_commit = repository.pointer_path(&name.revision).join("config.json");
-            is_hash(&name.revision).then_some(by_commit)
-        });
-        let folder = config.as_deref().and_then(Path::parent).and_then(|path| Folder::open(path).ok());
+        // The empty name is the folder itself.
+        let snapshot = repository.get("").or_else(|| is_hash(&name.revision).then(|| repository.pointer_path(&name.revision)));
+        let folder = snapshot.and_then(|path| Folder::open(path.components().collect::<PathBuf>()).ok());
+        let folder = folder.filter(|folder| folder.has("config.json") || folder.ggufs().is_ok_and(|names| !names.is_empty()));
         let folder = folder.ok_or_else(|| format!("{} is not in {}", name.repository, self.cache.path().display()))?;
-        match missing(&folder) {
-            None => Ok(folder),
-            Some(file) => Err(format!("{} has no {file}", folder.path().display())),
-        }
+        whole(folder, name).map_err(|(path, lack)| format!("{}: {lack}", path.display()))
     }
 
     /// Downloads the model into the cache. Its folder appears whole or not at all.
     pub(super) fn download(&self, name: &Name, progress: &dyn Progress, downloads: &Downloads) -> Result<Folder, HubError> {
         let client = client()?;
         let listing = self.listing(&client, name)?;
-        let files = wanted(&listing)?;
+        let files = wanted(&listing, name)?;
         let snapshot = self.repository(name).pointer_path(&listing.sha);
         let home = snapshot.ancestors().nth(2).unwrap_or(&snapshot);
         fs::create_dir_all(home.join("snapshots")).map_err(write(home))?;
@@ -170,12 +179,10 @@ impl<'a> Hub<'a> {
             let url = format!("{}/{}/resolve/{}/{}", self.endpoint, name.repository, listing.sha, file.rfilename);
             fetch_file(self.get(&client, &url)?, file, &fresh.join(&file.rfilename), progress, downloads)?;
         }
-        if let Some(file) = missing(&Folder::open(&fresh)?) {
-            return Err(HubError::Lacks(file));
-        }
+        whole(Folder::open(&fresh)?, name).map_err(|(_, lack)| HubError::Lacks(lack))?;
         settle(&fresh, &snapshot).map_err(write(&snapshot))?;
         self.repository(name).create_ref(&listing.sha).map_err(write(home))?;
-        Ok(Folder::open(snapshot)?)
+        whole(Folder::open(snapshot)?, name).map_err(|(_, lack)| HubError::Lacks(lack))
     }
 
     fn repository(&self, name: &Name) -> CacheRepo {
@@ -221,16 +228,41 @@ fn is_hash(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Returns the first file that is missing and without which nothing runs.
-fn missing(folder: &Folder) -> Option<&'static str> {
+/// Returns the folder, its GGUF file chosen where one is asked for, when it holds what runs the model; else where that is and what
+/// is lacking.
+fn whole(folder: Folder, asked: &Name) -> Result<Folder, (PathBuf, String)> {
+    let path = folder.path().to_owned();
+    let lacking = |lack: String| (path.clone(), lack);
+    if asked.gguf.is_some() || !has_safetensors(&folder) {
+        let names = folder.ggufs().map_err(|error| lacking(error.to_string()))?;
+        if asked.gguf.is_some() || !names.is_empty() {
+            let chosen = choose(names, asked.gguf.as_deref()).map_err(|error| lacking(error.to_string()))?;
+            return folder.choose(&chosen).map_err(|error| lacking(error.to_string()));
+        }
+    }
     let missing = ["config.json", "tokenizer.json"].into_iter().find(|name| !folder.has(name));
-    missing.or_else(|| folder.weights().is_err().then_some("model.safetensors"))
+    match missing.or_else(|| folder.weights().is_err().then_some("model.safetensors")) {
+        Some(file) => Err(lacking(format!("{file} is missing"))),
+        None => Ok(folder),
+    }
 }
 
-/// Returns the files to fetch: the model's own JSON and safetensors, and the `config.json` of its modules.
-fn wanted(listing: &Listing) -> Result<Vec<&Sibling>, HubError> {
+fn has_safetensors(folder: &Folder) -> bool {
+    folder.has("model.safetensors") || folder.has("model.safetensors.index.json")
+}
+
+/// Returns the files to fetch: the model's own JSON and safetensors, and the `config.json` of its modules; or one GGUF file, which
+/// is all of a model, where one is asked for or nothing else is there.
+fn wanted<'a>(listing: &'a Listing, asked: &Name) -> Result<Vec<&'a Sibling>, HubError> {
+    let at_the_top = |name: &&String| is_gguf(name) && !name.contains('/') && is_plain(name);
+    let ggufs: Vec<String> = listing.siblings.iter().map(|file| &file.rfilename).filter(at_the_top).cloned().collect();
+    let safetensors = listing.siblings.iter().any(|file| is_weights(&file.rfilename));
+    if asked.gguf.is_some() || (!safetensors && !ggufs.is_empty()) {
+        let chosen = choose(ggufs, asked.gguf.as_deref())?;
+        return Ok(listing.siblings.iter().filter(|file| file.rfilename == chosen).take(1).collect());
+    }
     let is_wanted = |name: &str| match name.split_once('/') {
-        None => name.ends_with(".json") || (name.starts_with("model") && name.ends_with(".safetensors")),
+        None => name.ends_with(".json") || is_weights(name),
         Some((module, file)) => module.starts_with(|letter: char| letter.is_ascii_digit()) && file == "config.json",
     };
     let files: Vec<&Sibling> = listing.siblings.iter().filter(|file| is_wanted(&file.rfilename)).collect();
@@ -240,9 +272,18 @@ fn wanted(listing: &Listing) -> Result<Vec<&Sibling>, HubError> {
     }
 }
 
+fn is_weights(name: &str) -> bool {
+    name.starts_with("model") && name.ends_with(".safetensors") && !name.contains('/')
+}
+
+/// Returns whether a file holds weights of either form, by its name.
+fn is_large(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "safetensors" || extension.eq_ignore_ascii_case("gguf"))
+}
+
 /// Writes one file and checks it against the listing.
 fn fetch_file(mut response: Response, file: &Sibling, to: &Path, progress: &dyn Progress, downloads: &Downloads) -> Result<(), HubError> {
-    let limit = if to.extension().is_some_and(|extension| extension == "safetensors") { MAX_WEIGHTS } else { MAX_JSON };
+    let limit = if is_large(to) { MAX_WEIGHTS } else { MAX_JSON };
     fs::create_dir_all(to.parent().unwrap_or(to)).map_err(write(to))?;
     let mut out = File::create_new(to).map_err(write(to))?;
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
@@ -280,7 +321,7 @@ fn settle(fresh: &Path, snapshot: &Path) -> io::Result<()> {
     for entry in fs::read_dir(fresh)? {
         names.push(entry?.file_name());
     }
-    names.sort_by_key(|name| Path::new(name).extension().is_some_and(|extension| extension == "safetensors"));
+    names.sort_by_key(|name| is_large(Path::new(name)));
     for name in names {
         let (from, to) = (fresh.join(&name), snapshot.join(&name));
         match from.is_dir() && to.is_dir() {

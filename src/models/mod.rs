@@ -3,6 +3,7 @@
 //! Which models are loaded when, and what becomes of one that does not load, is not decided here.
 
 mod downloads;
+mod gguf;
 mod hub;
 mod registry;
 mod source;
@@ -52,6 +53,14 @@ pub enum ModelError {
         /// What the model is.
         kind: &'static str,
     },
+    /// The configuration says how documents are to be cut, and the model does not cut any.
+    #[error("chunking is for kinds that cut chunks (cross-encoder, qwen3), and this is of kind {kind}: take the key out{remedy}")]
+    NoChunks {
+        /// What the model is.
+        kind: &'static str,
+        /// What else may help.
+        remedy: &'static str,
+    },
     /// It is not said where the model is.
     #[error("source is missing: write a hub name such as \"sentence-transformers/all-MiniLM-L6-v2\", or a folder that begins with ./ or /")]
     NoSource,
@@ -68,6 +77,14 @@ pub enum ModelError {
         path: PathBuf,
         /// What the families that know it say.
         reasons: Vec<String>,
+    },
+    /// The weights are in a form that the family does not read.
+    #[error("{} is a GGUF file, which a model of the kind {kind} is not read from: take its safetensors", path.display())]
+    NoGguf {
+        /// The file.
+        path: PathBuf,
+        /// What the model is.
+        kind: &'static str,
     },
     /// The weights are not those that the configuration names.
     #[error("the sha256 of the weights in {} is {found}, and the configuration says {expected}: correct `sha256` or the files", path.display())]
@@ -131,7 +148,7 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
     };
     if model.source.is_none() {
         let family = named.ok_or(ModelError::NoSource)?;
-        check_vectors(model, family)?;
+        check_keys(model, family)?;
         let endpoints = model.remote.as_ref().map_or_else(|| Ok(Endpoints::default()), endpoints)?;
         return Ok(family.load(&Source::Endpoints(endpoints), &options, progress).map(loaded)?);
     }
@@ -140,7 +157,10 @@ pub fn load(model: &Model, surroundings: &Surroundings) -> Result<Loaded, ModelE
         check_weights(&folder, expected)?;
     }
     let family = named.map_or_else(|| detect(families, &folder), Ok)?;
-    check_vectors(model, family)?;
+    if let Some(path) = folder.gguf()?.filter(|_| !family.reads_gguf()) {
+        return Err(ModelError::NoGguf { path, kind: family.kind() });
+    }
+    check_keys(model, family)?;
     Ok(family.load(&Source::Folder(folder), &options, progress).map(loaded)?)
 }
 
@@ -157,8 +177,12 @@ fn endpoints(remote: &config::Remote) -> Result<Endpoints, ModelError> {
     Ok(endpoints)
 }
 
-/// Refuses keys that a family without vectors would ignore.
-fn check_vectors(model: &Model, family: &dyn Family) -> Result<(), ModelError> {
+/// Refuses keys that a family without vectors, or without chunks, would ignore.
+fn check_keys(model: &Model, family: &dyn Family) -> Result<(), ModelError> {
+    if model.chunking.is_some() && !family.cuts_chunks() {
+        let whole = ", or raise max-tokens: one vector stands for a whole document";
+        return Err(ModelError::NoChunks { kind: family.kind(), remedy: if family.makes_vectors() { whole } else { "" } });
+    }
     let asked = model.dimensions.map(|_| "dimensions").or(model.half_vectors.then_some("vectors"));
     match asked.filter(|_| !family.makes_vectors()) {
         Some(key) => Err(ModelError::NoVectors { key, kind: family.kind() }),
@@ -168,12 +192,15 @@ fn check_vectors(model: &Model, family: &dyn Family) -> Result<(), ModelError> {
 
 fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
     let mut options = LoadOptions::new(store);
+    options.devices.clone_from(&model.devices);
+    options.dtype = model.dtype;
     options.threads = model.threads;
     options.max_tokens = model.max_tokens;
     options.batch_tokens = model.batch_tokens;
     options.control_tokens = model.control_tokens;
     options.dimensions = model.dimensions;
     options.half_vectors = model.half_vectors;
+    options.chunking = model.chunking;
     options
 }
 
@@ -187,7 +214,8 @@ fn by_kind<'a>(families: &'a [Box<dyn Family>], kind: &str) -> Result<&'a dyn Fa
 
 fn detect<'a>(families: &'a [Box<dyn Family>], folder: &Folder) -> Result<&'a dyn Family, ModelError> {
     let mut reasons = Vec::new();
-    for family in families {
+    let is_gguf = folder.gguf()?.is_some();
+    for family in families.iter().filter(|family| !is_gguf || family.reads_gguf()) {
         match family.detect(folder) {
             Detection::Yes => return Ok(family.as_ref()),
             Detection::Refused { reason } => reasons.push(reason),
@@ -203,7 +231,8 @@ fn detect<'a>(families: &'a [Box<dyn Family>], folder: &Folder) -> Result<&'a dy
 /// Compares the SHA-256 of the weights, one file after the other in the order of their names.
 fn check_weights(folder: &Folder, expected: &str) -> Result<(), ModelError> {
     let mut hash = Sha256::new();
-    for path in folder.weights()? {
+    let paths = folder.gguf()?.map_or_else(|| folder.weights(), |path| Ok(vec![path]))?;
+    for path in paths {
         let read = File::open(&path).and_then(|file| hash_into(&mut hash, file));
         read.map_err(|source| LoadError::Unreadable { path, source })?;
     }
@@ -232,11 +261,17 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use std::{fs, sync::Arc};
 
-    use rerank_plugin::{ControlTokens, Silent, testing::MapStore};
+    use rerank_plugin::{Chunking, ControlTokens, Device, Dtype, Silent, testing::MapStore};
     use tempfile::TempDir;
 
-    use super::{Downloads, Store, Surroundings, Vectors, check_vectors, families, load, options};
-    use crate::{config::Model, inference::ScoreCache, rerank::Digester};
+    use super::{Downloads, Store, Surroundings, Vectors, check_keys, families, load, options};
+    use crate::{
+        config::{KINDS, Model},
+        inference::ScoreCache,
+        rerank::Digester,
+    };
+
+    const CHUNKING: Chunking = Chunking { tokens: 100, overlap: 7, max: 3 };
 
     fn model(kind: Option<&str>, folder: Option<&TempDir>, sha256: Option<&str>) -> Model {
         Model {
@@ -244,6 +279,8 @@ mod tests {
             kind: kind.map(Into::into),
             source: folder.map(|folder| folder.path().display().to_string()),
             revision: "main".into(),
+            devices: Vec::new(),
+            dtype: None,
             threads: 1,
             max_tokens: None,
             batch_tokens: 16384,
@@ -252,6 +289,7 @@ mod tests {
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
+            chunking: None,
             sha256: sha256.map(Into::into),
             remote: None,
         }
@@ -274,18 +312,22 @@ mod tests {
     #[test]
     fn what_is_configured_reaches_the_family() {
         let set = Model {
+            devices: vec![Device::Cuda(1), Device::Cpu],
+            dtype: Some(Dtype::F16),
             threads: 3,
             max_tokens: Some(99),
             batch_tokens: 7,
             control_tokens: ControlTokens::Parse,
             dimensions: Some(64),
             half_vectors: true,
+            chunking: Some(CHUNKING),
             ..model(None, None, None)
         };
         let options = options(&set, Arc::new(MapStore::default()));
         assert_eq!((options.threads, options.max_tokens, options.batch_tokens), (3, Some(99), 7));
+        assert_eq!((options.devices, options.dtype), (vec![Device::Cuda(1), Device::Cpu], Some(Dtype::F16)));
         assert_eq!(options.control_tokens, ControlTokens::Parse);
-        assert_eq!((options.dimensions, options.half_vectors), (Some(64), true));
+        assert_eq!((options.dimensions, options.half_vectors, options.chunking), (Some(64), true, Some(CHUNKING)));
     }
 
     #[test]
@@ -294,12 +336,30 @@ mod tests {
         let cut = Model { dimensions: Some(64), ..plain.clone() };
         let rounded = Model { half_vectors: true, ..plain.clone() };
         for family in families() {
-            let told = [&cut, &rounded].map(|set| check_vectors(set, family.as_ref()).is_ok());
+            let told = [&cut, &rounded].map(|set| check_keys(set, family.as_ref()).is_ok());
             assert_eq!(told, [family.kind() == "embedding"; 2], "{}", family.kind());
-            assert!(check_vectors(&plain, family.as_ref()).is_ok());
+            assert!(check_keys(&plain, family.as_ref()).is_ok());
         }
-        let refused = check_vectors(&cut, &super::Qwen3).expect_err("a reranker has no vectors").to_string();
+        let refused = check_keys(&cut, &super::Qwen3).expect_err("a reranker has no vectors").to_string();
         assert_eq!(refused, "dimensions is for kinds that make vectors (embedding), and this is a qwen3: take the key out");
+    }
+
+    #[test]
+    fn what_is_said_of_chunks_is_for_kinds_that_cut_them() {
+        let set = Model { chunking: Some(CHUNKING), ..model(None, None, None) };
+        for family in families() {
+            let kind = family.kind();
+            assert_eq!(check_keys(&set, family.as_ref()).is_ok(), ["cross-encoder", "qwen3"].contains(&kind), "{kind}");
+            // The configuration says it where the kind is written, and loading where the checkpoint tells the kind.
+            let known = KINDS.iter().find(|known| known.name == kind);
+            assert!(known.is_none_or(|known| known.chunks == family.cuts_chunks()), "{kind}");
+        }
+        let refused = check_keys(&set, &super::Embedding).expect_err("a vector is of all").to_string();
+        assert_eq!(
+            refused,
+            "chunking is for kinds that cut chunks (cross-encoder, qwen3), and this is of kind embedding: take the key out, or raise \
+             max-tokens: one vector stands for a whole document"
+        );
     }
 
     #[test]
@@ -321,6 +381,13 @@ mod tests {
             other.contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, and the configuration says 00"),
             "{other}"
         );
+        fs::rename(folder.path().join("model.safetensors"), folder.path().join("m.gguf")).unwrap();
+        assert_eq!(refused(None, Some(&folder), Some("00")), other, "a GGUF file is hashed too");
+        let gguf = refused(None, Some(&folder), None);
+        assert!(gguf.contains("m.gguf: it is no GGUF file"), "{gguf}");
+        let kind = refused(Some("cross-encoder"), Some(&folder), None);
+        assert!(kind.contains("m.gguf is a GGUF file, which a model of the kind cross-encoder is not read from"), "{kind}");
+        fs::rename(folder.path().join("m.gguf"), folder.path().join("model.safetensors")).unwrap();
         let right = refused(None, Some(&folder), Some("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
         assert!(right.contains("modules.json and 1_Pooling/config.json are missing"), "{right}");
     }

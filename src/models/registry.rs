@@ -9,8 +9,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rerank_plugin::{Device, Family, Loaded, Part, Progress};
-use tracing::{info, warn};
+use rerank_plugin::{Device, Family, Loaded, Part, Placement, Progress};
+use tracing::{field::display, info, warn};
 
 use crate::{
     config::{self, Config, Environment, Fusion},
@@ -143,11 +143,17 @@ fn load_watched(
         batch_tokens: model.batch_tokens,
         max_queue: model.max_queue,
         measure_unit: rules.iter().any(fuses_adaptively),
-        device: Device::Cpu,
+        device: slowest(card.placement.as_ref()),
         scores: surroundings.scores.clone(),
         broken,
     };
     Ok(Reranker::start(loaded, &settings, &pairs(&surroundings.digester))?)
+}
+
+/// Returns the device by which passes are cut: searches may come to any of them.
+fn slowest(placement: Option<&Placement>) -> Device {
+    let devices = placement.map(|placement| placement.devices.as_slice()).unwrap_or_default();
+    devices.iter().copied().find(|device| *device == Device::Cpu).or(devices.first().copied()).unwrap_or(Device::Cpu)
 }
 
 /// Returns the built-in pairs on which a model's unit is measured.
@@ -242,7 +248,9 @@ impl Loader {
             let Some(state) = self.state.upgrade() else { return };
             match loaded {
                 Ok(reranker) => {
-                    info!(model = %self.model.name, fingerprint = %reranker.card().fingerprint, unit = reranker.unit(), "model ready");
+                    let card = reranker.card();
+                    let runs_on = card.placement.as_ref().map(display);
+                    info!(model = %self.model.name, runs_on, fingerprint = %card.fingerprint, unit = reranker.unit(), "model ready");
                     let ready = Arc::new(reranker);
                     let weak = Arc::downgrade(&ready);
                     state.store(Arc::new(State::Ready(ready)));

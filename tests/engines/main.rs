@@ -9,6 +9,7 @@ mod cases;
 mod facts;
 mod features;
 mod filter_path;
+mod models;
 mod prefix_stability;
 
 mod cranfield;

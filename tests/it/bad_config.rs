@@ -138,7 +138,6 @@ fn unknown_keys() {
         ),
         ("[rule]", "p.toml:9: rule: unknown key; did you mean `rules`?"),
         ("[listener.tls]\nkey = 'secret'", "p.toml:9: listener.tls: not supported by this version; leave it out"),
-        ("[models.n]\nsource = './n'\ndevice = 'cuda:0'", "p.toml:11: models.n.device: not supported by this version; leave it out"),
         ("[defaults]\nindex = ['*']", "p.toml:10: defaults.index = […]: belongs to each rule; move it to [[rules]]"),
         ("[limits]\nmax_inspected_body = '1MiB'", "p.toml:10: limits.max_inspected_body: unknown key; did you mean `max-inspected-body`?"),
         (

@@ -1,10 +1,10 @@
 //! Models that are read from a checkpoint, as an operator names them: by `source` alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use podium::models;
 use rerank_plugin::{
-    Folder, LoadOptions, Loaded, Pair, Query, Silent, Source, Stop,
+    Chunking, Folder, LoadOptions, Loaded, Pair, Query, Silent, Source, Stop,
     testing::{
         MapStore,
         conformance::{document, query},
@@ -17,9 +17,11 @@ use crate::support::{
     fake_engine::{FakeEngine, Product},
     fake_hits::title,
     http::Call,
+    soon,
 };
 
 const QWEN3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/tied");
+const GGUF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-qwen3/tests/fixtures/gguf-q8_0");
 const EMBEDDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-embedding/tests/fixtures/qwen3-last");
 const WINDOW: usize = 10;
 const INSTRUCTION: &str = "Given a query, retrieve red shoes that the capital of China relevant is";
@@ -32,7 +34,17 @@ fn file((source, more_of_model): (&str, &str), more: &str) -> String {
 }
 
 /// Returns the first hits' ids with their scores as the model itself orders them, best first.
-fn expected((kind, folder): (&str, &str), set: fn(&mut LoadOptions), instruction: Option<&str>) -> Vec<(String, f32)> {
+fn expected(model: (&str, &str), set: fn(&mut LoadOptions), instruction: Option<&str>) -> Vec<(String, f32)> {
+    expected_of(model, set, instruction, title)
+}
+
+/// The same of other texts than titles.
+fn expected_of(
+    (kind, folder): (&str, &str),
+    set: fn(&mut LoadOptions),
+    instruction: Option<&str>,
+    text: fn(usize) -> String,
+) -> Vec<(String, f32)> {
     let families = models::families();
     let family = families.iter().find(|family| family.kind() == kind).unwrap();
     let mut options = LoadOptions::new(Arc::new(MapStore::default()));
@@ -44,7 +56,7 @@ fn expected((kind, folder): (&str, &str), set: fn(&mut LoadOptions), instruction
     let state = workers[0].begin(&[&asked], &stop).remove(0).unwrap();
     let mut scored: Vec<(String, f32)> = (0..WINDOW)
         .map(|number| {
-            let prepared = preparer.document(&asked, &document(&title(number))).unwrap();
+            let prepared = preparer.document(&asked, &document(&text(number))).unwrap();
             let score = workers[0].score(&[Pair { state, document: &prepared, stop: &stop }]).remove(0).unwrap();
             (format!("id{number}"), score.presented())
         })
@@ -83,6 +95,15 @@ async fn a_qwen3_reranker_is_served_by_its_source_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_file_is_served_by_its_source_alone() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
+    let expected = expected(("qwen3", GGUF), |_| {}, None);
+    for source in [GGUF.to_owned(), format!("{GGUF}/model.gguf")] {
+        served(&engine, &file((&source, ""), ""), &expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_embedding_model_is_served_by_its_source_alone_with_an_instruction_and_fewer_dimensions() {
     let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
     let replace = "fusion = { kind = 'replace' }";
@@ -93,4 +114,27 @@ async fn an_embedding_model_is_served_by_its_source_alone_with_an_instruction_an
     let cut = expected(("embedding", EMBEDDING), set, None);
     let cut = served(&engine, &file((EMBEDDING, "dimensions = 8\nvectors = 'f16'\n"), replace), &cut).await;
     assert!(plain != told && plain != cut, "what is configured is heard");
+}
+
+/// The titles alone are shorter than any chunk.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunking_is_heard_by_rerankers_and_refused_by_embedding_models() {
+    let engine = FakeEngine::start(Product::Elasticsearch, 30).await;
+    let chunked: fn(&mut LoadOptions) = |options| options.chunking = Some(Chunking { tokens: 8, overlap: 1, max: 4 });
+    let labelled = |number| format!("{INSTRUCTION}: {}", title(number));
+    let of = |set| expected_of(("qwen3", QWEN3), set, None, labelled);
+    assert_ne!(of(|_| {}), of(chunked));
+    let fields = format!("fields = [{{ name = 'title', label = '{INSTRUCTION}' }}]");
+    let rule = file((QWEN3, "chunking = { tokens = 8 }\n"), "").replace("fields = ['title']", &fields);
+    served(&engine, &rule, &of(chunked)).await;
+
+    let gateway = app::start_with(&engine, &file((EMBEDDING, "chunking = {}\n"), ""), models::families()).await;
+    let reply = Call::search(r#"{"query":{"match":{"title":"shoe"}}}"#).send(gateway.address).await;
+    assert!(reply.rerank_status().starts_with("skipped; reason=model-"), "{}", reply.rerank_status());
+    soon(async {
+        while !gateway.missing_models().await.contains("and this is of kind embedding: take the key out, or raise max-tokens") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }

@@ -95,6 +95,22 @@ fn check_shows_what_the_model_would_see_and_what_is_missing() {
     assert_eq!(lines[4..], ["rules[0] on shoes: 1 of 2 hits have text", "    red shoe | Brand: x"]);
 }
 
+/// Whatever the build, no machine has so many devices.
+#[test]
+fn check_says_where_a_model_runs_or_why_it_cannot() {
+    let nodes = cluster(r#"{"version":{"number":"9.5.3"},"hits":{"hits":[]}}"#);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/rerank-cross-encoder/tests/fixtures/bert");
+    let model = |name: &str, keys: &str| format!("[models.{name}]\nsource = '{source}'\nkind = 'cross-encoder'\n{keys}\n");
+    let [here, half, far] =
+        [model("here", "device = 'cpu'"), model("half", "device = 'cpu'\ndtype = 'bf16'"), model("far", "device = 'cuda:4096'")];
+    let output = podium(&["check"], Some(&format!("[upstream]\nnodes = ['{nodes}']\n{here}{half}{far}")));
+    let (code, out, err) = said(&output);
+    assert_eq!((code, err), (Some(1), ""), "{out}");
+    assert!(out.contains("model here: cross-encoder, 64 tokens, on cpu in f32, fingerprint "), "{out}");
+    assert!(out.contains("model half: cross-encoder, 64 tokens, on cpu in bf16, fingerprint "), "{out}");
+    assert!(out.contains("model far: NOT LOADED: the device cuda:4096 cannot be used: "), "{out}");
+}
+
 #[test]
 fn check_refuses_caches_that_no_machine_has_the_memory_for() {
     let nodes = cluster(r#"{"version":{"number":"9.5.3"},"hits":{"hits":[]}}"#);

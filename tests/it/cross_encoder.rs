@@ -1,6 +1,6 @@
 //! A cross-encoder of three layers, from its folder to the client's page: `source` is all that is said of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use podium::models;
 use rerank_cross_encoder::CrossEncoder;
@@ -36,6 +36,22 @@ fn scores(family: &str, text: &str) -> Vec<f32> {
     let state = workers[0].begin(&[&asked], &stop).remove(0).unwrap();
     let batch: Vec<Pair<'_>> = prepared.iter().map(|document| Pair { state, document, stop: &stop }).collect();
     workers[0].score(&batch).into_iter().map(|score| score.unwrap().order()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_not_there_keeps_the_engines_order() {
+    let engine = FakeEngine::start(Product::OpenSearch, WINDOW).await;
+    let rule = "[[rules]]\nindex = ['products']\nmodel = 'm'\nfields = ['title']\nwindow = 12";
+    let model = format!("[models.m]\nsource = '{}'\ndevice = ['cpu', 'cuda:4096']\n{rule}", folder("bert"));
+    let gateway = app::start_with(&engine, &model, models::families()).await;
+    let mut missing = String::new();
+    while !missing.contains("is unavailable") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        missing = gateway.missing_models().await;
+    }
+    assert!(missing.contains("the device cuda:4096 cannot be used: "), "{missing}");
+    let reply = gateway.search(r#"{"query":{"match":{"title":"red shoe 3"}},"size":12}"#).await;
+    assert_eq!(reply.rerank_status(), "skipped; reason=model-unavailable");
 }
 
 #[tokio::test(flavor = "multi_thread")]

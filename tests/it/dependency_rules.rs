@@ -174,3 +174,18 @@ fn a_word_is_found_where_it_stands_alone() {
     assert!(!says("use http_body::Body;", "http"), "a part of a longer name");
     assert!(!says("env::variables()", "env::var"), "a part of a longer name");
 }
+
+/// `--all-features` would need nvcc.
+#[test]
+fn lint_looks_at_every_feature_but_cuda() {
+    const IMPLIED: [&str; 4] = ["default", "demo", "fake-models", "cuda"];
+    let metadata = metadata();
+    let features = metadata.root_package().expect("the root").features.keys();
+    let wanted: BTreeSet<&str> = features.map(String::as_str).filter(|feature| !IMPLIED.contains(feature)).collect();
+    for file in [".ci/run", "justfile"] {
+        let text = fs::read_to_string(root().join(file)).expect("the file");
+        let line = text.lines().find(|line| line.contains("clippy") && line.contains("--workspace")).expect("the line");
+        let listed = line.split_once("--features ").and_then(|(_, rest)| rest.split(' ').next()).expect("a list");
+        assert_eq!(listed.split(',').collect::<BTreeSet<_>>(), wanted, "{file}");
+    }
+}

@@ -51,6 +51,8 @@ mod pages;
 mod passthrough;
 /// Searches in points in time.
 mod pit;
+/// The table of scores that others published.
+mod published;
 /// Models that run elsewhere.
 mod remote;
 /// Searches that are reranked.

@@ -1,16 +1,20 @@
-//! What the plugins that run on candle share: weights, tokens, encoders, decoders, threads, devices and fingerprints.
+//! What the plugins that run on candle share: weights, tokens, chunks, encoders, decoders, threads, devices and fingerprints.
 //!
 //! What a score is, and how a text becomes one, belongs to the plugins.
 
 mod bert;
+mod chunks;
 mod deberta;
 mod decoder;
 mod device;
-mod dtype;
+mod devices;
 mod fingerprint;
 mod frame;
+mod gguf;
+mod header;
 mod kernels;
 mod layers;
+mod matrix;
 mod modernbert;
 mod packed;
 mod shape;
@@ -19,12 +23,14 @@ mod tokens;
 mod weights;
 
 pub use bert::{Bert, BertShape};
+pub use chunks::{Chunks, Results};
 pub use deberta::{Deberta, DebertaShape};
 pub use decoder::{Asked, Decoder, DecoderShape, Halt, Past, Row};
-pub use device::open;
-pub use dtype::{dtype, dtype_name};
+pub use device::{fault, open};
+pub use devices::Devices;
 pub use fingerprint::Hasher;
 pub use frame::PairFrame;
+pub use gguf::{Gguf, Metadata};
 pub use layers::{Activation, norm};
 pub use modernbert::{ModernBert, ModernBertShape};
 pub use packed::{Hidden, TypedRow};

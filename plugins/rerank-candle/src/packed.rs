@@ -220,7 +220,8 @@ impl Hidden {
         let width = self.states.dim(D::Minus1)?;
         let own = |run: &Run| of(&self.states.narrow(0, run.start, run.rows * run.length)?.reshape((run.rows, run.length, width))?);
         let parts: candle_core::Result<Vec<Tensor>> = self.packed.runs.iter().map(own).collect();
-        Tensor::cat(&parts?, 0)
+        // One part alone is still a view, and CUDA's products take none whose lines lie apart.
+        Tensor::cat(&parts?, 0)?.contiguous()
     }
 }
 
@@ -228,7 +229,7 @@ impl Hidden {
 mod tests {
     use candle_core::{DType, Device, Tensor};
 
-    use super::{Attention, Packed, Rotary, Run, SCORES, TypedRow};
+    use super::{Attention, Hidden, Packed, Rotary, Run, SCORES, TypedRow};
 
     /// Each query by itself, in plain loops.
     fn reference(projected: &[Vec<f32>], (heads, reach): (usize, Option<usize>)) -> Vec<Vec<f32>> {
@@ -299,5 +300,19 @@ mod tests {
         let rotary = Rotary::new(10_000.0, 4, 3, (DType::F32, &Device::Cpu)).unwrap();
         assert_eq!(rotary.cos.dims(), [3, 2]);
         assert!((rotary.cos.to_vec2::<f32>().unwrap()[2][1] - 0.02f32.cos()).abs() < 1e-7);
+    }
+
+    /// CUDA multiplies nothing else.
+    #[test]
+    fn what_is_pooled_lies_side_by_side() {
+        for lengths in [vec![4, 4], vec![4], vec![5, 3]] {
+            let tokens: Vec<Vec<u32>> = lengths.iter().map(|length| vec![1; *length]).collect();
+            let rows: Vec<TypedRow<'_>> = tokens.iter().map(|tokens| TypedRow { tokens, types: &[] }).collect();
+            let states = Tensor::ones((lengths.iter().sum::<usize>(), 8), DType::F32, &Device::Cpu).expect("states");
+            let hidden = Hidden::new(states, Packed::new(&rows));
+            for pooled in [hidden.firsts(), hidden.lasts(), hidden.means()] {
+                assert!(pooled.expect("pooled").is_contiguous(), "{lengths:?}");
+            }
+        }
     }
 }

@@ -1,15 +1,24 @@
-//! The threads that one CPU worker computes on, below the priority of the threads that serve clients.
+//! The threads that one worker computes on: on a processor below the priority of the threads that serve clients.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rerank_plugin::LoadError;
 
-/// A worker's own threads.
-pub struct Threads(ThreadPool);
+/// The most tokens of one forward pass on a processor, where larger passes are no faster (measured: from 512 to 16384 tokens the
+/// same within the noise), and whether to stop is asked between them.
+const PASS_TOKENS: usize = 1024;
+
+/// A worker's own threads; `None` for a CUDA device, which the worker's thread only tells what to do.
+pub struct Threads(Option<ThreadPool>);
 
 // === impl Threads ===
 
 impl Threads {
-    /// Starts them.
+    /// Returns those of a CUDA device.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Starts those of a processor.
     ///
     /// # Errors
     /// [`LoadError::Unsupported`] when the system gives no more threads.
@@ -20,12 +29,21 @@ impl Threads {
             reason: format!("{count} threads cannot be started: {error}"),
             remedy: "set `threads` to a smaller number".into(),
         };
-        pool.map(Self).map_err(refused)
+        pool.map(|pool| Self(Some(pool))).map_err(refused)
+    }
+
+    /// Returns how many tokens of `batch_tokens` go into one forward pass.
+    pub fn pass_tokens(&self, batch_tokens: u32) -> usize {
+        let batch_tokens = batch_tokens as usize;
+        if self.0.is_some() { batch_tokens.min(PASS_TOKENS) } else { batch_tokens }
     }
 
     /// Runs `work` on these threads, and so all that it splits by rayon.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.0.install(work)
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
     }
 }
 
@@ -49,6 +67,8 @@ mod tests {
         for count in [1, 3] {
             let threads = Threads::start(count).expect("threads");
             assert_eq!(threads.run(rayon::current_num_threads), count);
+            assert_eq!([1, 16384].map(|tokens| Threads::none().pass_tokens(tokens)), [1, 16384]);
+            assert_eq!([1, 16384].map(|tokens| threads.pass_tokens(tokens)), [1, 1024]);
         }
     }
 

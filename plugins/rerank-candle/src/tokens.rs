@@ -1,12 +1,12 @@
 //! Turns texts into tokens: what `tokenizer.json` says, but with lengths and control tokens as the host asks.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use rerank_plugin::{ControlTokens, Fault, Folder, LoadError};
 use serde::Deserialize;
 use tokenizers::{AddedToken, Encoding, ModelWrapper, Tokenizer, models::unigram::Unigram};
 
-use crate::PairFrame;
+use crate::{Gguf, PairFrame};
 
 const FILE: &str = "tokenizer.json";
 
@@ -27,6 +27,9 @@ pub struct Tokens {
     hides: bool,
 }
 
+/// Tells the number of a Unigram's unknown piece.
+type Unknown<'a> = &'a dyn Fn() -> Result<Option<usize>, LoadError>;
+
 /// The part of `tokenizer.json` that the tokenizer does not give back.
 #[derive(Deserialize)]
 struct File {
@@ -46,15 +49,29 @@ impl Tokens {
     /// # Errors
     /// [`LoadError`] when the file is missing or malformed, or when control tokens cannot be kept out of its texts.
     pub fn read(folder: &Folder, control_tokens: ControlTokens) -> Result<Self, LoadError> {
-        let malformed = |error: tokenizers::Error| LoadError::Malformed { path: folder.path().join(FILE), reason: error.to_string() };
-        let mut tokenizer = Tokenizer::from_bytes(folder.read(FILE)?).map_err(malformed)?;
+        let path = folder.path().join(FILE);
+        let tokenizer = Tokenizer::from_bytes(folder.read(FILE)?).map_err(malformed(&path))?;
+        let unknown = || folder.json(FILE).map(|File { model: Model { unk_id } }| unk_id);
+        Self::of(tokenizer, &path, control_tokens, &unknown)
+    }
+
+    /// Takes the tokenizer out of a GGUF file.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it is not all there, or not the tokenizer of Qwen.
+    pub fn of_gguf(gguf: &Gguf, control_tokens: ControlTokens) -> Result<Self, LoadError> {
+        Self::of(gguf.tokenizer()?, gguf.path(), control_tokens, &|| Ok(None))
+    }
+
+    /// `path` is where the tokenizer comes from, `unknown` tells a Unigram's piece for what it does not know.
+    fn of(mut tokenizer: Tokenizer, path: &Path, control_tokens: ControlTokens, unknown: Unknown<'_>) -> Result<Self, LoadError> {
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(malformed)?;
+        tokenizer.with_truncation(None).map_err(malformed(path))?;
         let escapes = control_tokens == ControlTokens::Escape;
-        let hides = escapes && escape(&mut tokenizer, folder)?;
+        let hides = escapes && escape(&mut tokenizer, path, unknown)?;
         let added = tokenizer.get_added_tokens_decoder();
         let longest_added = added.values().map(|token| token.content.len()).max().unwrap_or_default();
-        let (before, after) = frame(&tokenizer.encode("a", true).map_err(malformed)?);
+        let (before, after) = frame(&tokenizer.encode("a", true).map_err(malformed(path))?);
         Ok(Self { tokenizer, before, after, longest_added, escapes, hides })
     }
 
@@ -167,26 +184,22 @@ impl Tokens {
 
 /// Makes plain text of control tokens that stand in texts, and returns whether pieces were hidden for that. Added tokens that
 /// are white space alone control nothing and stay.
-fn escape(tokenizer: &mut Tokenizer, folder: &Folder) -> Result<bool, LoadError> {
-    let malformed = |error: tokenizers::Error| LoadError::Malformed { path: folder.path().join(FILE), reason: error.to_string() };
+fn escape(tokenizer: &mut Tokenizer, path: &Path, unknown_piece: Unknown<'_>) -> Result<bool, LoadError> {
+    let malformed = malformed(path);
     let mut control: BTreeMap<u32, AddedToken> = tokenizer.get_added_tokens_decoder().into_iter().collect();
     control.retain(|_, token| !token.content.trim().is_empty());
     // The library escapes those alone that are marked as special.
     let unmarked = control.values().filter(|token| !token.special).cloned().map(|token| AddedToken { special: true, ..token });
-    tokenizer.add_special_tokens(unmarked).map_err(malformed)?;
+    tokenizer.add_special_tokens(unmarked).map_err(&malformed)?;
     tokenizer.set_encode_special_tokens(true);
-    let hides = hide(tokenizer, folder, &control)?;
+    let hides = hide(tokenizer, path, &control, unknown_piece)?;
     // A character without meaning is unknown to all vocabularies, and what is unknown may be a token too.
-    let unknown = tokenizer.encode(SEEN, false).map_err(malformed)?;
+    let unknown = tokenizer.encode(SEEN, false).map_err(&malformed)?;
     for (id, token) in &control {
-        let tokens = tokenizer.encode(token.content.as_str(), false).map_err(malformed)?;
+        let tokens = tokenizer.encode(token.content.as_str(), false).map_err(&malformed)?;
         if tokens.get_ids().contains(id) && !unknown.get_ids().contains(id) {
             return Err(LoadError::Unsupported {
-                reason: format!(
-                    "{} makes a control token of {:?} in a text, however it is asked",
-                    folder.path().join(FILE).display(),
-                    token.content
-                ),
+                reason: format!("{} makes a control token of {:?} in a text, however it is asked", path.display(), token.content),
                 remedy: "take a tokenizer that splits texts at punctuation".into(),
             });
         }
@@ -196,18 +209,26 @@ fn escape(tokenizer: &mut Tokenizer, folder: &Folder) -> Result<bool, LoadError>
 
 /// Renames the control tokens among the pieces of a Unigram, which would find them in texts by itself: no text holds the new
 /// names. Their scores stay, because the lowest of all scores says what an unknown piece costs.
-fn hide(tokenizer: &mut Tokenizer, folder: &Folder, control: &BTreeMap<u32, AddedToken>) -> Result<bool, LoadError> {
+fn hide(
+    tokenizer: &mut Tokenizer,
+    path: &Path,
+    control: &BTreeMap<u32, AddedToken>,
+    unknown_piece: Unknown<'_>,
+) -> Result<bool, LoadError> {
     let ModelWrapper::Unigram(unigram) = tokenizer.get_model() else { return Ok(false) };
-    let File { model: Model { unk_id } } = folder.json(FILE)?;
     let name = |(id, (piece, score)): (u32, &(String, f64))| {
         let piece = if control.contains_key(&id) { format!("{HIDDEN}{piece}") } else { piece.clone() };
         (piece, *score)
     };
     let pieces = (0..).zip(unigram.iter()).map(name).collect();
-    let hidden = Unigram::from(pieces, unk_id, unigram.byte_fallback());
-    let hidden = hidden.map_err(|error| LoadError::Malformed { path: folder.path().join(FILE), reason: error.to_string() })?;
+    let hidden = Unigram::from(pieces, unknown_piece()?, unigram.byte_fallback());
+    let hidden = hidden.map_err(|error| LoadError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
     tokenizer.with_model(hidden);
     Ok(true)
+}
+
+fn malformed(path: &Path) -> impl Fn(tokenizers::Error) -> LoadError {
+    move |error| LoadError::Malformed { path: path.to_owned(), reason: error.to_string() }
 }
 
 /// Returns what the post-processor put before and after the content.

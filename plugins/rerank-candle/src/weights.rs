@@ -1,4 +1,4 @@
-//! Reads safetensors: every tensor, and a hash of the files that they came from.
+//! Reads a checkpoint's weights: every tensor, and a hash of the files that they came from.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,10 +8,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use candle_core::{DType, Device, Shape, Tensor, safetensors};
+use candle_core::{DType, Device, Error, Shape, Tensor, safetensors};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
+
+use crate::{
+    Gguf,
+    device::{first_line, has_no_room, is_of_device},
+    gguf::gguf_name,
+    header,
+    matrix::{Matrix, Stored},
+};
 
 /// How much is read between two words to the progress.
 const STRIDE: usize = 4 << 20;
@@ -21,10 +29,18 @@ const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"]
 
 /// A checkpoint's tensors on a device.
 pub struct Weights {
-    tensors: HashMap<String, Tensor>,
+    tensors: HashMap<String, Stored>,
     device: Device,
     path: PathBuf,
     digest: [u8; 32],
+    form: Form,
+}
+
+/// The form of the files, which gives the tensors their names.
+#[derive(Clone, Copy)]
+enum Form {
+    Safetensors,
+    Gguf,
 }
 
 /// Names of tensors that a model asked for.
@@ -42,20 +58,62 @@ impl Weights {
     /// Reads all safetensors files of a folder.
     ///
     /// # Errors
-    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place.
+    /// [`LoadError`] that names the file which is missing, unreadable or malformed, or the pickle that stands in its place, or that the
+    /// device has no room.
     pub fn read(folder: &Folder, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
-        let paths = folder.weights().map_err(|error| pickled(folder, error))?;
+        let mut read = Self::read_to_all(folder, std::slice::from_ref(device), progress)?;
+        Ok(read.remove(0))
+    }
+
+    /// The same for several devices; each file is read once.
+    pub(crate) fn read_to_all(folder: &Folder, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
+        let paths = folder.weights().map_err(|error| instead(folder, error))?;
         progress.begin("reading weights", Some(folder.weights_size()));
-        let mut tensors = HashMap::new();
+        let mut all = vec![HashMap::new(); devices.len()];
         let mut hash = Sha256::new();
         for path in &paths {
+            header::check(path)?;
             let bytes = read(path, progress).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
             hash.update(&bytes);
-            let read = safetensors::load_buffer(&bytes, device);
-            tensors.extend(read.map_err(|error| LoadError::Malformed { path: path.clone(), reason: error.to_string() })?);
+            for (device, own) in devices.iter().zip(&mut all) {
+                let tensors = safetensors::load_buffer(&bytes, device).map_err(|error| failed(path, &error))?;
+                if let Some(name) = tensors.keys().filter(|name| own.contains_key(*name)).min() {
+                    return Err(LoadError::Malformed { path: path.clone(), reason: format!("the tensor {name} is in two files") });
+                }
+                own.extend(tensors);
+            }
         }
         let path = paths.into_iter().next().unwrap_or_else(|| folder.path().to_owned());
-        Ok(Self { tensors, device: device.clone(), path, digest: hash.finalize().into() })
+        let digest = hash.finalize().into();
+        let weights = |(device, tensors): (&Device, HashMap<String, Tensor>)| {
+            let tensors = tensors.into_iter().map(|(name, tensor)| (name, Stored::Plain(tensor))).collect();
+            Self { tensors, device: device.clone(), path: path.clone(), digest, form: Form::Safetensors }
+        };
+        Ok(devices.iter().zip(all).map(weights).collect())
+    }
+
+    /// Reads a decoder's GGUF file, of which the quantised tensors stay as they are. Its tensors are asked for by the names that
+    /// safetensors give them.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot be read, or that the device has no room.
+    pub fn of_gguf(gguf: &Gguf, device: &Device, progress: &dyn Progress) -> Result<Self, LoadError> {
+        let mut read = Self::of_gguf_to_all(gguf, std::slice::from_ref(device), progress)?;
+        Ok(read.remove(0))
+    }
+
+    /// The same for several devices; the file is read once.
+    pub(crate) fn of_gguf_to_all(gguf: &Gguf, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
+        let (all, digest) = gguf.tensors(devices, progress)?;
+        let path = gguf.path();
+        let weights =
+            |(device, tensors): (&Device, _)| Self { tensors, device: device.clone(), path: path.to_owned(), digest, form: Form::Gguf };
+        Ok(devices.iter().zip(all).map(weights).collect())
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The SHA-256 of the files, in the order of their names.
@@ -66,16 +124,41 @@ impl Weights {
     /// Takes one tensor out, converted to `dtype`.
     ///
     /// # Errors
-    /// [`LoadError`] when it is missing, has other dimensions, or holds something else than plain numbers.
+    /// [`LoadError`] when it is missing, has other dimensions, or holds something else than numbers that are read.
     pub fn take(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Tensor, LoadError> {
-        let tensor = self.tensors.remove(name).ok_or_else(|| self.malformed(format!("the tensor {name} is missing")))?;
-        if tensor.dims() != dimensions {
-            return Err(self.malformed(format!("{name} is {:?}, and config.json says {dimensions:?}", tensor.dims())));
+        let stored = self.take_stored(name, dimensions)?;
+        stored.plain(dtype).map_err(|error| self.failed(&error))
+    }
+
+    /// Takes one tensor out and returns some of its rows, converted to `dtype`.
+    ///
+    /// # Errors
+    /// As [`Weights::take`], or when there is no such row.
+    pub fn take_rows(&mut self, name: &str, dimensions: &[usize], rows: &[u32], dtype: DType) -> Result<Tensor, LoadError> {
+        let matrix = self.take_matrix(name, dimensions, dtype)?;
+        let places = Tensor::new(rows, &self.device);
+        places.and_then(|places| matrix.rows(&places)).map_err(|error| self.failed(&error))
+    }
+
+    /// Takes the weights of a product out, which are computed in `dtype`.
+    pub(crate) fn take_matrix(&mut self, name: &str, dimensions: &[usize], dtype: DType) -> Result<Matrix, LoadError> {
+        let stored = self.take_stored(name, dimensions)?;
+        stored.matrix(dtype).map_err(|error| self.failed(&error))
+    }
+
+    fn take_stored(&mut self, name: &str, dimensions: &[usize]) -> Result<Stored, LoadError> {
+        let name = self.form.name(name);
+        let stored = self.tensors.remove(&name).ok_or_else(|| self.malformed(format!("the tensor {name} is missing")))?;
+        if stored.dims() != dimensions {
+            let says = self.form.says();
+            return Err(self.malformed(format!("{name} is {:?}, and {says} says {dimensions:?}", stored.dims())));
         }
-        if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
-            return Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())));
+        match &stored {
+            Stored::Plain(tensor) if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) => {
+                Err(self.malformed(format!("{name} holds {:?}, and only f32, f16 and bf16 are read", tensor.dtype())))
+            }
+            _ => Ok(stored),
         }
-        tensor.to_dtype(dtype).map_err(|error| self.malformed(error.to_string()))
     }
 
     /// Puts `prefix` before the names of all tensors that are left, for checkpoints that leave it out.
@@ -86,7 +169,7 @@ impl Weights {
 
     /// Returns whether there is a tensor of that name, not taken yet.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.tensors.contains_key(&self.form.name(name))
     }
 
     /// Makes sure that every tensor was taken.
@@ -94,13 +177,19 @@ impl Weights {
     /// # Errors
     /// [`LoadError::Malformed`] that names one which is left: the model would run without it.
     pub fn finish(&self) -> Result<(), LoadError> {
-        let left = self.tensors.keys().min().map(|name| self.malformed(format!("config.json does not account for the tensor {name}")));
+        let says = self.form.says();
+        let left = self.tensors.keys().min().map(|name| self.malformed(format!("{says} does not account for the tensor {name}")));
         left.map_or(Ok(()), Err)
     }
 
     /// Returns the error that these weights do not hold what they should.
     pub fn malformed(&self, reason: String) -> LoadError {
         LoadError::Malformed { path: self.path.clone(), reason }
+    }
+
+    /// Returns why nothing could be made of these weights: what candle says of them, or that their device has no room.
+    pub fn failed(&self, error: &Error) -> LoadError {
+        failed(&self.path, error)
     }
 
     /// Builds a model of the tensors, converted to `dtype`. A tensor that the model does not ask for is an error too, unless
@@ -116,10 +205,13 @@ impl Weights {
         build: impl FnOnce(VarBuilder<'static>) -> candle_core::Result<M>,
     ) -> Result<M, LoadError> {
         let asked = Names::default();
-        let recorded = Recorded { tensors: self.tensors.clone(), asked: Arc::clone(&asked) };
+        let plain = |(name, stored): (&String, &Stored)| match stored {
+            Stored::Plain(tensor) => Some((name.clone(), tensor.clone())),
+            Stored::Quantised(_) => None,
+        };
+        let recorded = Recorded { tensors: self.tensors.iter().filter_map(plain).collect(), asked: Arc::clone(&asked) };
         let tensors = VarBuilder::from_backend(Box::new(recorded), dtype, self.device.clone());
-        // The first line says it; the others are a backtrace.
-        let model = build(tensors).map_err(|error| self.malformed(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+        let model = build(tensors).map_err(|error| self.failed(&error))?;
         let asked = locked(&asked);
         match self.tensors.keys().filter(|name| !asked.contains(*name) && !spare(name)).min() {
             Some(name) => Err(self.malformed(format!("the tensor {name} is no part of the model that config.json describes"))),
@@ -128,21 +220,63 @@ impl Weights {
     }
 }
 
-/// Says that there is a pickle where that is why there are no weights.
-fn pickled(folder: &Folder, error: LoadError) -> LoadError {
-    let pickle = PICKLES.into_iter().find(|name| folder.has(name));
-    match (error, pickle) {
-        (LoadError::NotFound { .. }, Some(pickle)) => LoadError::Unsupported {
+pub(crate) fn failed(path: &Path, error: &Error) -> LoadError {
+    let (words, path) = (first_line(error), path.to_owned());
+    if has_no_room(error) {
+        return LoadError::Unsupported {
+            reason: format!("{} does not fit into the device's memory ({words})", path.display()),
+            remedy: "set `dtype` to bf16 or f16, use another device, or end what else runs there (`nvidia-smi` shows it)".into(),
+        };
+    }
+    if is_of_device(error) {
+        let remedy = "see `nvidia-smi` and the kernel's log, or use the device cpu".into();
+        return LoadError::Unsupported { reason: format!("the device failed under {} ({words})", path.display()), remedy };
+    }
+    LoadError::Malformed { path, reason: words }
+}
+
+/// Says what stands in the place of safetensors where that is why there are no weights.
+fn instead(folder: &Folder, error: LoadError) -> LoadError {
+    let LoadError::NotFound { .. } = error else { return error };
+    if let Some(pickle) = PICKLES.into_iter().find(|name| folder.has(name)) {
+        return LoadError::Unsupported {
             reason: format!("{} has {pickle} and no model.safetensors, and a pickle can run any code", folder.path().display()),
             remedy: "convert it to safetensors, or name a revision that has them".into(),
+        };
+    }
+    match folder.gguf() {
+        Ok(Some(gguf)) => LoadError::Unsupported {
+            reason: format!("{} is a GGUF file, which only Qwen3 is read from", gguf.display()),
+            remedy: "take the model's safetensors".into(),
         },
-        (error, _) => error,
+        _ => error,
+    }
+}
+
+// === impl Form ===
+
+impl Form {
+    /// Returns the name that a tensor has in such files.
+    fn name(self, name: &str) -> String {
+        match self {
+            Self::Safetensors => name.to_owned(),
+            Self::Gguf => gguf_name(name),
+        }
+    }
+
+    /// What describes the tensors.
+    fn says(self) -> &'static str {
+        match self {
+            Self::Safetensors => "config.json",
+            Self::Gguf => "its metadata",
+        }
     }
 }
 
 fn read(path: &Path, progress: &dyn Progress) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or_default());
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
     loop {
         let got = (&mut file).take(STRIDE as u64).read_to_end(&mut bytes)?;
         if got == 0 {
@@ -161,6 +295,10 @@ fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<String>> {
 impl SimpleBackend for Recorded {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         locked(&self.asked).insert(name.to_owned());
+        let held = self.tensors.get(name).map(Tensor::dtype);
+        if let Some(held) = held.filter(|held| !matches!(held, DType::F64 | DType::F32 | DType::F16 | DType::BF16)) {
+            candle_core::bail!("{name} holds {held:?}, and only f64, f32, f16 and bf16 are read");
+        }
         SimpleBackend::get(&self.tensors, shape, name, init, dtype, device)
     }
 

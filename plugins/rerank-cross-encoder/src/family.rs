@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Hasher, PairFrame, Threads, Tokens, Weights, dtype, dtype_name, open};
+use rerank_candle::{Chunks, Devices, Hasher, PairFrame, Tokens};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -39,6 +39,10 @@ impl Family for CrossEncoder {
         }
     }
 
+    fn cuts_chunks(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -50,17 +54,20 @@ impl Family for CrossEncoder {
         let tokens = Tokens::read(folder, options.control_tokens)?;
         let frame = frame(folder, &checkpoint, &tokens)?;
         let limit = limit(&checkpoint, &frame, options.max_tokens)?;
+        let chunks = Chunks::new(options.chunking, limit)?;
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let weights = Weights::read(folder, &open(*device)?, progress)?;
+        let devices = Devices::open(options)?;
+        for weights in devices.read(folder, progress)? {
             digest = *weights.digest();
-            let model = Model::build(&weights, &checkpoint, dtype(options.dtype))?;
-            workers.push(Box::new(PairScorer::new(model, Threads::start(options.threads)?, options)));
+            let model = Model::build(&weights, &checkpoint, devices.dtype())?;
+            workers.push(Box::new(PairScorer::new(model, devices.threads(&weights, options.threads)?, options)));
         }
-        let fingerprint = fingerprint(folder, (&checkpoint, &digest), limit, options)?;
-        let card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
-        Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, frame, limit)), workers })
+        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limit, &chunks, devices.dtype().as_str()), options.control_tokens)?;
+        let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
+        card.chunking = chunks.asked();
+        card.placement = Some(devices.placement().clone());
+        Ok(Loaded::Local { preparer: Arc::new(PairPreparer::new(card, tokens, (frame, limit), chunks)), workers })
     }
 }
 
@@ -95,10 +102,10 @@ fn limit(checkpoint: &Checkpoint, frame: &PairFrame, asked: Option<u32>) -> Resu
 fn fingerprint(
     folder: &Folder,
     (checkpoint, weights): (&Checkpoint, &[u8]),
-    limit: usize,
-    options: &LoadOptions,
+    (limit, chunks, dtype): (usize, &Chunks, &str),
+    control: ControlTokens,
 ) -> Result<Fingerprint, LoadError> {
-    let control: &[u8] = match options.control_tokens {
+    let control: &[u8] = match control {
         ControlTokens::Escape => b"escape",
         ControlTokens::Parse => b"parse",
     };
@@ -107,7 +114,8 @@ fn fingerprint(
         .with("tokenizer", &folder.read("tokenizer.json")?)
         .with("config", &checkpoint.config)
         .with("limit", &limit.to_le_bytes())
-        .with("dtype", dtype_name(options.dtype).as_bytes())
+        .with("chunking", &chunks.fingerprint())
+        .with("dtype", dtype.as_bytes())
         .with("control", control);
     Ok(hasher.finish())
 }

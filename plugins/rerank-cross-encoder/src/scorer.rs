@@ -1,14 +1,14 @@
-//! Scores pairs in batches of like lengths.
+//! Scores pairs in batches of like lengths; a document's score is that of its best chunk.
 
 use std::{cmp::Reverse, collections::HashSet};
 
-use rerank_candle::{Threads, TypedRow};
+use rerank_candle::{Results, Threads, TypedRow, fault};
 use rerank_plugin::{Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector};
 
-use crate::{model::Model, preparer::PairTokens};
-
-/// The most tokens of one forward pass on a processor, where larger passes are no faster, and `stop` is looked at between them.
-const FORWARD_TOKENS: usize = 1024;
+use crate::{
+    model::Model,
+    preparer::{PairRow, PairTokens},
+};
 
 /// One worker. A query has no state of its own: the model reads it anew with each document.
 pub(crate) struct PairScorer {
@@ -19,10 +19,10 @@ pub(crate) struct PairScorer {
     next: u64,
 }
 
-/// A pair that is to be scored.
+/// A row that is to be scored, of the document at that place of the batch.
 struct Waiting<'a> {
     place: usize,
-    pair: &'a PairTokens,
+    row: &'a PairRow,
     stop: &'a Stop,
 }
 
@@ -30,28 +30,30 @@ struct Waiting<'a> {
 
 impl PairScorer {
     pub(crate) fn new(model: Model, threads: Threads, options: &LoadOptions) -> Self {
-        let batch_tokens = FORWARD_TOKENS.min(options.batch_tokens as usize);
+        let batch_tokens = threads.pass_tokens(options.batch_tokens);
         Self { model, threads, batch_tokens, queries: HashSet::new(), next: 0 }
     }
 
-    /// Takes the pairs of the next forward pass: the longest that wait, as many as fit, and at least one.
+    /// Takes the rows of the next forward pass: the first that wait, as many as fit, and at least one, the longest first.
     fn next_batch<'a>(&self, waiting: &mut Vec<Waiting<'a>>) -> Vec<Waiting<'a>> {
         let mut left = self.batch_tokens;
-        let fit = waiting.iter().take_while(|pair| {
-            let fits = pair.pair.tokens.len() <= left;
-            left = left.saturating_sub(pair.pair.tokens.len());
+        let fit = waiting.iter().take_while(|Waiting { row, .. }| {
+            let fits = row.tokens.len() <= left;
+            left = left.saturating_sub(row.tokens.len());
             fits
         });
         let count = fit.count().max(1);
-        waiting.drain(..count).collect()
+        let mut batch: Vec<_> = waiting.drain(..count).collect();
+        batch.sort_by_key(|Waiting { row, .. }| Reverse(row.tokens.len()));
+        batch
     }
 
     fn forward(&self, batch: &[Waiting<'_>]) -> Vec<Result<Score, Fault>> {
         let rows: Vec<TypedRow<'_>> =
-            batch.iter().map(|waiting| TypedRow { tokens: &waiting.pair.tokens, types: &waiting.pair.types }).collect();
+            batch.iter().map(|waiting| TypedRow { tokens: &waiting.row.tokens, types: &waiting.row.types }).collect();
         match self.threads.run(|| self.model.logits(&rows)) {
             Ok(logits) => logits.into_iter().map(|logit| Ok(Score::new(logit, Scale::Logit)?)).collect(),
-            Err(error) => vec![Err(Fault::Model(error.to_string().into())); rows.len()],
+            Err(error) => vec![Err(fault(&error)); rows.len()],
         }
     }
 
@@ -79,23 +81,29 @@ impl Scorer for PairScorer {
     }
 
     fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
-        let mut results = vec![Err(Fault::Stopped); batch.len()];
-        let mut waiting = Vec::new();
+        let mut results = Results::new(batch.len());
+        let mut documents = Vec::new();
         for (place, pair) in batch.iter().enumerate() {
             match self.pair(pair) {
-                Ok(tokens) => waiting.push(Waiting { place, pair: tokens, stop: pair.stop }),
-                Err(fault) => results[place] = Err(fault),
+                Ok(PairTokens { rows }) => {
+                    results.expect(place, rows.len());
+                    documents.push((place, rows, pair.stop));
+                }
+                Err(fault) => results.add(place, Err(fault)),
             }
         }
-        waiting.sort_by_key(|waiting| Reverse(waiting.pair.tokens.len()));
+        // The rows of a document stay together, so that those who stop find whole documents scored.
+        documents.sort_by_key(|(_, rows, _)| Reverse(rows.iter().map(|row| row.tokens.len()).max()));
+        let rows = documents.into_iter().flat_map(|(place, rows, stop)| rows.iter().map(move |row| Waiting { place, row, stop }));
+        let mut waiting: Vec<Waiting<'_>> = rows.collect();
         loop {
-            waiting.retain(|pair| !pair.stop.asked());
+            waiting.retain(|row| !results.has_failed(row.place) && !row.stop.asked());
             if waiting.is_empty() {
-                return results;
+                return results.finish();
             }
             let now = self.next_batch(&mut waiting);
-            for (pair, result) in now.iter().zip(self.forward(&now)) {
-                results[pair.place] = result;
+            for (row, result) in now.iter().zip(self.forward(&now)) {
+                results.add(row.place, result);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rerank_candle::{Hasher, Threads, Tokens, Weights, dtype, dtype_name, open};
+use rerank_candle::{Devices, Hasher, Tokens};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
@@ -61,14 +61,17 @@ impl Family for Embedding {
         let limits = reading.limits;
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let weights = Weights::read(folder, &open(*device)?, progress)?;
+        let devices = Devices::open(options)?;
+        for weights in devices.read(folder, progress)? {
             digest = *weights.digest();
-            let encoder = Encoder::build(weights, &checkpoint, limits.positions, dtype(options.dtype))?;
-            workers.push(Box::new(EmbeddingScorer::new(encoder, Threads::start(options.threads)?, dimensions, options)));
+            let threads = devices.threads(&weights, options.threads)?;
+            let encoder = Encoder::build(weights, &checkpoint, limits.positions, devices.dtype())?;
+            workers.push(Box::new(EmbeddingScorer::new(encoder, threads, dimensions, options)));
         }
-        let fingerprint = fingerprint(folder, (&checkpoint, &digest), (limits, dimensions), options)?;
+        let numbers = (limits, dimensions, devices.dtype().as_str());
+        let fingerprint = fingerprint(folder, (&checkpoint, &digest), numbers, options)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Cosine, limits.document as u32);
+        card.placement = Some(devices.placement().clone());
         card.keeps_vectors = true;
         card.takes_instruction = reading.prompts.instructed("").is_some();
         let preparer = EmbeddingPreparer::new(card, reading, Arc::clone(&options.store));
@@ -136,7 +139,7 @@ fn dimensions(body: &Body, asked: Option<u32>) -> Result<usize, LoadError> {
 fn fingerprint(
     folder: &Folder,
     (checkpoint, weights): (&Checkpoint, &[u8]),
-    (limits, dimensions): (Limits, usize),
+    (limits, dimensions, dtype): (Limits, usize, &str),
     options: &LoadOptions,
 ) -> Result<Fingerprint, LoadError> {
     let control: &[u8] = match options.control_tokens {
@@ -155,7 +158,7 @@ fn fingerprint(
         .with("query", &limits.query.to_le_bytes())
         .with("dimensions", &dimensions.to_le_bytes())
         .with("half", &[options.half_vectors.into()])
-        .with("dtype", dtype_name(options.dtype).as_bytes())
+        .with("dtype", dtype.as_bytes())
         .with("control", control);
     Ok(hasher.finish())
 }

@@ -2,16 +2,12 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use rerank_candle::{Halt, Threads};
+use rerank_candle::Threads;
 use rerank_plugin::{
     Artifact, ArtifactKey, ArtifactStore, Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector,
 };
 
 use crate::{encoder::Encoder, preparer::Text};
-
-/// The most tokens of one forward pass on a processor, where larger passes are no faster (measured: from 512 to 16384 tokens
-/// the same within the noise), and `stop` is looked at between them.
-const FORWARD_TOKENS: usize = 1024;
 
 /// One worker. Its state of a query is the query's vector.
 pub(crate) struct EmbeddingScorer {
@@ -45,7 +41,7 @@ struct Missing<'a> {
 impl EmbeddingScorer {
     /// Returns the worker whose vectors have the first `dimensions` components of the pooled states.
     pub(crate) fn new(encoder: Encoder, threads: Threads, dimensions: usize, options: &LoadOptions) -> Self {
-        let (batch_tokens, store) = (FORWARD_TOKENS.min(options.batch_tokens as usize), Arc::clone(&options.store));
+        let (batch_tokens, store) = (threads.pass_tokens(options.batch_tokens), Arc::clone(&options.store));
         let shape = VectorShape { dimensions, half: options.half_vectors };
         Self { encoder, threads, batch_tokens, shape, store, queries: HashMap::new(), next: 0 }
     }
@@ -88,8 +84,7 @@ impl EmbeddingScorer {
         let nobody_waits = || batch.iter().all(|text| text.stop.asked());
         match self.threads.run(|| self.encoder.vectors(&rows, &nobody_waits)) {
             Ok(pooled) => pooled.into_iter().map(|states| self.shape.vector(states)).collect(),
-            Err(Halt::Stopped) => vec![Err(Fault::Stopped); rows.len()],
-            Err(Halt::Failed(error)) => vec![Err(Fault::Model(error.to_string().into())); rows.len()],
+            Err(halt) => vec![Err(halt.into()); rows.len()],
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::Scale;
+use crate::{Chunking, Placement, Scale};
 
 /// A 256-bit hash of all that changes a model's scores.
 ///
-/// It covers weights, tokenizer, prompt, dtype, max-tokens, truncation, pooling, activation, control-token mode and a
+/// It covers weights, tokenizer, prompt, dtype, max-tokens, truncation, chunking, pooling, activation, control-token mode and a
 /// version of the plugin's own code: equal fingerprints mean interchangeable scores and vectors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
@@ -41,6 +41,10 @@ pub struct Card {
     pub takes_instruction: bool,
     /// Whether it keeps document vectors in the host's store, so that scoring ahead of time pays.
     pub keeps_vectors: bool,
+    /// How it cuts long documents into chunks; `None`: it reads them up to `max_tokens` and no further.
+    pub chunking: Option<Chunking>,
+    /// Where it computes; `None` where it does that elsewhere, or not at all.
+    pub placement: Option<Placement>,
 }
 
 // === impl Fingerprint ===
@@ -68,8 +72,19 @@ impl Modalities {
 // === impl Card ===
 
 impl Card {
-    /// Returns the card of a model that reads text, takes no instruction and keeps no vectors; set the rest on it.
+    /// Returns the card of a model that reads text, takes no instruction, keeps no vectors, cuts no chunks and has no placement; set the
+    /// rest on it.
     pub fn new(kind: &'static str, fingerprint: Fingerprint, scale: Scale, max_tokens: u32) -> Self {
-        Self { kind, fingerprint, scale, modalities: Modalities::TEXT, max_tokens, takes_instruction: false, keeps_vectors: false }
+        Self {
+            kind,
+            fingerprint,
+            scale,
+            modalities: Modalities::TEXT,
+            max_tokens,
+            takes_instruction: false,
+            keeps_vectors: false,
+            chunking: None,
+            placement: None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::{ArtifactStore, Folder, Preparer, RemoteScorer, Scorer};
+use crate::{ArtifactStore, Device, Dtype, Folder, Preparer, RemoteScorer, Scorer};
 
 /// A kind of reranker: one per plugin crate.
 pub trait Family: Send + Sync {
@@ -14,6 +14,16 @@ pub trait Family: Send + Sync {
 
     /// Returns whether its models make vectors, so that [`LoadOptions::dimensions`] and [`LoadOptions::half_vectors`] mean something.
     fn makes_vectors(&self) -> bool {
+        false
+    }
+
+    /// Returns whether its models are read from GGUF files too; where not, such a file is not offered to it.
+    fn reads_gguf(&self) -> bool {
+        false
+    }
+
+    /// Returns whether its models can cut long documents into chunks, so that [`LoadOptions::chunking`] means something.
+    fn cuts_chunks(&self) -> bool {
         false
     }
 
@@ -67,26 +77,6 @@ pub struct Endpoints {
     pub accepts_any_certificate: bool,
 }
 
-/// Where a worker computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// A CUDA device by its number.
-    Cuda(usize),
-}
-
-/// The numbers that a model computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// 32 bits.
-    F32,
-    /// 16 bits, 11 of them precision.
-    F16,
-    /// 16 bits, 8 of them precision, with the range of 32.
-    Bf16,
-}
-
 /// What becomes of a model's control tokens that stand in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ControlTokens {
@@ -97,11 +87,22 @@ pub enum ControlTokens {
     Parse,
 }
 
+/// How a long document is cut into chunks: each is scored as if it were the document, and the largest score is the document's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunking {
+    /// Tokens of the document in a chunk, at least 1. A document of no more tokens than these is not cut.
+    pub tokens: u32,
+    /// Tokens at the beginning of a chunk that are also the end of the one before; fewer than `tokens`.
+    pub overlap: u32,
+    /// The most chunks of a document, at least 1; what lies behind them is not read.
+    pub max: u32,
+}
+
 /// How a model is to be loaded.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// One worker each; never empty.
+    /// One worker each; empty: the first CUDA device, and the processor where there is none.
     pub devices: Vec<Device>,
     /// Threads of a CPU worker; at least 1.
     pub threads: usize,
@@ -109,7 +110,7 @@ pub struct LoadOptions {
     pub max_tokens: Option<u32>,
     /// Token budget of one forward pass.
     pub batch_tokens: u32,
-    /// The numbers to compute with; `None`: those that the family takes for the device. A family that cannot refuses.
+    /// The numbers to compute with; `None`: bf16 where all devices are CUDA's, else f32. A family that cannot refuses.
     pub dtype: Option<Dtype>,
     /// What becomes of control tokens in texts.
     pub control_tokens: ControlTokens,
@@ -117,6 +118,8 @@ pub struct LoadOptions {
     pub dimensions: Option<u32>,
     /// Whether vectors are rounded to f16 before they are compared and kept.
     pub half_vectors: bool,
+    /// How long documents are cut into chunks; `None`: they are cut at the model's limit, and the rest is not read.
+    pub chunking: Option<Chunking>,
     /// Where vectors and other artifacts are kept.
     pub store: Arc<dyn ArtifactStore>,
 }
@@ -207,6 +210,7 @@ impl LoadOptions {
             control_tokens: ControlTokens::Escape,
             dimensions: None,
             half_vectors: false,
+            chunking: None,
             store,
         }
     }

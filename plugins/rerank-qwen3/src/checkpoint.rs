@@ -1,19 +1,21 @@
 //! Finds out from a checkpoint's JSON files whether it is a Qwen3 reranker, and whether it is one that runs right here.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use rerank_candle::DecoderShape;
-use rerank_plugin::{Folder, LoadError};
+use rerank_candle::{DecoderShape, Gguf, Tokens};
+use rerank_plugin::{ControlTokens, Folder, LoadError};
 use serde::{Deserialize, de::IgnoredAny};
 
+use crate::gguf;
+
 const CONFIG: &str = "config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const MODULES: &str = "modules.json";
 /// Where the published models tell their two answers, when no `modules.json` says otherwise.
 const LOGIT_SCORE: &str = "1_LogitScore";
 /// Where embedding models tell how they pool.
 const POOLING: &str = "1_Pooling";
-const REMEDY: &str =
-    "this version runs Qwen/Qwen3-Reranker-0.6B, -4B, -8B and their single-logit conversions, as safetensors in f32, f16 or bf16";
+const REMEDY: &str = "this version runs Qwen/Qwen3-Reranker-0.6B, -4B, -8B and their single-logit conversions, as safetensors in f32, f16 or bf16, or as GGUF";
 /// Qwen3's language models have this many tokens with padding; its rerankers have no padding.
 const CHAT_VOCABULARY: usize = 151_936;
 
@@ -24,6 +26,8 @@ pub(crate) struct Checkpoint {
     /// `config.json`, and the file that tells the answers if there is one, as they are in the folder.
     pub(crate) config: Vec<u8>,
     pub(crate) logit_score: Vec<u8>,
+    /// The file that holds all of it, where it is no safetensors.
+    pub(crate) gguf: Option<Gguf>,
 }
 
 /// How the head answers.
@@ -33,6 +37,8 @@ pub(crate) enum Answers {
     Words(Option<Words>),
     /// By one logit of its own.
     Logit,
+    /// By two rows of its own.
+    Rows { yes: usize, no: usize },
 }
 
 /// The two answers as tokens.
@@ -70,8 +76,8 @@ struct Module {
 
 /// Returns what the folder holds.
 pub(crate) fn inspect(folder: &Folder) -> Result<Checkpoint, Mismatch> {
-    if !folder.has(CONFIG) && holds(folder, "gguf") {
-        return Err(refused("the folder holds a GGUF file, which is not read".into()));
+    if let Some(path) = folder.gguf().map_err(Mismatch::Refused)? {
+        return gguf::inspect(&path);
     }
     let architecture: Architecture = folder.json(CONFIG).map_err(Mismatch::Other)?;
     let kind = architecture.model_type.as_str();
@@ -88,12 +94,9 @@ pub(crate) fn inspect(folder: &Folder) -> Result<Checkpoint, Mismatch> {
     if !has_safetensors && (holds(folder, "bin") || holds(folder, "pt") || holds(folder, "pth")) {
         return Err(refused("the weights are pickled, and reading them would run their code".into()));
     }
-    if !has_safetensors && holds(folder, "gguf") {
-        return Err(refused("the weights are a GGUF file, which is not read".into()));
-    }
     let read = |name: &str| folder.read(name).map_err(Mismatch::Refused);
     let logit_score = logit_score.map_or(Ok(Vec::new()), |name| read(&name))?;
-    Ok(Checkpoint { shape, answers, config: read(CONFIG)?, logit_score })
+    Ok(Checkpoint { shape, answers, config: read(CONFIG)?, logit_score, gguf: None })
 }
 
 /// Returns the file that tells the two answers, after making sure that no module would change the score.
@@ -150,11 +153,22 @@ impl Architecture {
 // === impl Checkpoint ===
 
 impl Checkpoint {
+    /// Reads the tokenizer.
+    pub(crate) fn tokens(&self, folder: &Folder, control: ControlTokens) -> Result<Tokens, LoadError> {
+        self.gguf.as_ref().map_or_else(|| Tokens::read(folder, control), |gguf| Tokens::of_gguf(gguf, control))
+    }
+
+    /// Where the tokenizer stands.
+    pub(crate) fn tokenizer(&self, folder: &Folder) -> PathBuf {
+        self.gguf.as_ref().map_or_else(|| folder.path().join(TOKENIZER), |gguf| gguf.path().to_owned())
+    }
+
     /// Returns why the checkpoint, which could be run, is taken for something else than a reranker.
     pub(crate) fn doubt(&self) -> Option<String> {
         let chats = self.answers == Answers::Words(None) && self.shape.vocabulary() == CHAT_VOCABULARY;
         chats.then(|| {
-            format!("{CONFIG} describes a Qwen3 language model that was not trained to rank; {REMEDY}; if it was, set kind = \"qwen3\"")
+            let described = self.gguf.as_ref().map_or_else(|| CONFIG.to_owned(), |gguf| gguf.path().display().to_string());
+            format!("{described} describes a Qwen3 language model that was not trained to rank; {REMEDY}; if it was, set kind = \"qwen3\"")
         })
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use rerank_candle::{Decoder, Hasher, Threads, Tokens, Weights, dtype, open};
+use rerank_candle::{Chunks, Decoder, Devices, Hasher, Threads, Weights};
 use rerank_plugin::{
     Card, ControlTokens, Detection, Family, Fingerprint, Folder, LoadError, LoadOptions, Loaded, Progress, Scale, Scorer, Source,
 };
 
 use crate::{
-    checkpoint::{Answers, Checkpoint, Mismatch, Words, inspect},
+    checkpoint::{Answers, Checkpoint, Mismatch, TOKENIZER, Words, inspect},
     head,
     preparer::Qwen3Preparer,
     prompt::{INSTRUCTION, Prompt},
@@ -32,6 +32,7 @@ struct Plan<'a> {
     checkpoint: &'a Checkpoint,
     answers: Found,
     limit: usize,
+    chunks: Chunks,
     dtype: DType,
 }
 
@@ -40,6 +41,7 @@ struct Plan<'a> {
 enum Found {
     Words(Words),
     Logit,
+    Rows { yes: usize, no: usize },
 }
 
 // === impl Qwen3 ===
@@ -57,6 +59,14 @@ impl Family for Qwen3 {
         }
     }
 
+    fn reads_gguf(&self) -> bool {
+        true
+    }
+
+    fn cuts_chunks(&self) -> bool {
+        true
+    }
+
     fn load(&self, source: &Source, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, LoadError> {
         let Source::Folder(folder) = source else {
             return Err(LoadError::Unsupported {
@@ -67,30 +77,39 @@ impl Family for Qwen3 {
         let checkpoint = inspect(folder).map_err(|(Mismatch::Other(error) | Mismatch::Refused(error))| error)?;
         let prompt = prompt(folder, &checkpoint, options.control_tokens)?;
         let limit = limit(&checkpoint, &prompt, options.max_tokens)?;
-        let answers = found(folder, checkpoint.answers, &prompt)?;
-        let plan = Plan { checkpoint: &checkpoint, answers, limit, dtype: dtype(options.dtype) };
+        let chunks = Chunks::new(options.chunking, limit)?;
+        let answers = found(folder, &checkpoint, &prompt)?;
+        let devices = Devices::open(options)?;
+        let plan = Plan { checkpoint: &checkpoint, answers, limit, chunks, dtype: devices.dtype() };
         let mut workers: Vec<Box<dyn Scorer>> = Vec::new();
         let mut digest = [0; 32];
-        for device in &options.devices {
-            let mut weights = Weights::read(folder, &open(*device)?, progress)?;
+        let read = match &checkpoint.gguf {
+            Some(gguf) => devices.read_gguf(gguf, progress)?,
+            None => devices.read(folder, progress)?,
+        };
+        for mut weights in read {
             digest = *weights.digest();
-            workers.push(Box::new(plan.worker(&mut weights, options)?));
+            let threads = devices.threads(&weights, options.threads)?;
+            workers.push(Box::new(plan.worker(&mut weights, threads, options.batch_tokens)?));
         }
         let fingerprint = plan.fingerprint(folder, &digest, options.control_tokens)?;
         let mut card = Card::new(self.kind(), fingerprint, Scale::Logit, limit as u32);
         card.takes_instruction = true;
-        Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt)), workers })
+        card.chunking = chunks.asked();
+        card.placement = Some(devices.placement().clone());
+        Ok(Loaded::Local { preparer: Arc::new(Qwen3Preparer::new(card, prompt, chunks)), workers })
     }
 }
 
 fn prompt(folder: &Folder, checkpoint: &Checkpoint, control: ControlTokens) -> Result<Prompt, LoadError> {
-    let tokens = Tokens::read(folder, ControlTokens::Parse)?;
+    let tokens = checkpoint.tokens(folder, ControlTokens::Parse)?;
     let (has, says) = (tokens.vocabulary(), checkpoint.shape.vocabulary());
     if has > says {
-        let reason = format!("it has {has} tokens, and config.json says {says}");
-        return Err(LoadError::Malformed { path: folder.path().join("tokenizer.json"), reason });
+        let what = checkpoint.gguf.as_ref().map_or("config.json", |_| "token_embd.weight");
+        let reason = format!("it has {has} tokens, and {what} says {says}");
+        return Err(LoadError::Malformed { path: checkpoint.tokenizer(folder), reason });
     }
-    Prompt::new(tokens, control, folder.path())
+    Prompt::new(tokens, control, &checkpoint.tokenizer(folder))
 }
 
 /// Returns how long a pair may be, or why that cannot be.
@@ -106,12 +125,13 @@ fn limit(checkpoint: &Checkpoint, prompt: &Prompt, asked: Option<u32>) -> Result
     })
 }
 
-fn found(folder: &Folder, answers: Answers, prompt: &Prompt) -> Result<Found, LoadError> {
-    match answers {
+fn found(folder: &Folder, checkpoint: &Checkpoint, prompt: &Prompt) -> Result<Found, LoadError> {
+    match checkpoint.answers {
         Answers::Logit => Ok(Found::Logit),
+        Answers::Rows { yes, no } => Ok(Found::Rows { yes, no }),
         Answers::Words(Some(words)) => Ok(Found::Words(words)),
         Answers::Words(None) => prompt.words().map(Found::Words).ok_or_else(|| LoadError::Malformed {
-            path: folder.path().join("tokenizer.json"),
+            path: checkpoint.tokenizer(folder),
             reason: "`yes` and `no` are not one token each".into(),
         }),
     }
@@ -120,15 +140,16 @@ fn found(folder: &Folder, answers: Answers, prompt: &Prompt) -> Result<Found, Lo
 // === impl Plan ===
 
 impl Plan<'_> {
-    fn worker(&self, weights: &mut Weights, options: &LoadOptions) -> Result<Qwen3Scorer, LoadError> {
+    fn worker(&self, weights: &mut Weights, threads: Threads, batch_tokens: u32) -> Result<Qwen3Scorer, LoadError> {
         let shape = &self.checkpoint.shape;
         let decoder = Decoder::take(weights, shape.clone(), self.limit, self.dtype)?;
         let answer = match self.answers {
             Found::Words(words) => head::take_words(weights, &decoder, shape, words)?,
             Found::Logit => head::take_logit(weights, shape)?,
+            Found::Rows { yes, no } => head::take_rows(weights, shape, (yes, no))?,
         };
         weights.finish()?;
-        Ok(Qwen3Scorer::new(decoder, answer, Threads::start(options.threads)?, options.batch_tokens))
+        Ok(Qwen3Scorer::new(decoder, answer, threads, batch_tokens))
     }
 
     fn fingerprint(&self, folder: &Folder, weights: &[u8], control: ControlTokens) -> Result<Fingerprint, LoadError> {
@@ -136,13 +157,16 @@ impl Plan<'_> {
             ControlTokens::Escape => b"escape",
             ControlTokens::Parse => b"parse",
         };
+        // A GGUF file is all of the model, and so its digest covers all.
+        let tokenizer = self.checkpoint.gguf.as_ref().map_or_else(|| folder.read(TOKENIZER), |_| Ok(Vec::new()))?;
         let hasher = Hasher::new("qwen3", VERSION)
             .with("weights", weights)
-            .with("tokenizer", &folder.read("tokenizer.json")?)
+            .with("tokenizer", &tokenizer)
             .with("config", &self.checkpoint.config)
             .with("answers", &self.checkpoint.logit_score)
             .with("instruction", INSTRUCTION.as_bytes())
             .with("limit", &self.limit.to_le_bytes())
+            .with("chunking", &self.chunks.fingerprint())
             .with("dtype", self.dtype.as_str().as_bytes())
             .with("control", control);
         Ok(hasher.finish())

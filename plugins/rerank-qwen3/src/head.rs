@@ -16,33 +16,43 @@ pub(crate) fn take_words(weights: &mut Weights, decoder: &Decoder, shape: &Decod
     }
     let head = if weights.has(HEAD) {
         // In the numbers of the file, as f32 holds them all.
-        Some(weights.take(HEAD, &[shape.vocabulary(), shape.hidden()], DType::F32)?)
+        Some(weights.take_rows(HEAD, &[shape.vocabulary(), shape.hidden()], &[yes, no], DType::F32)?)
     } else {
         None
     };
     if head.is_none() && !shape.tied() {
         return Err(weights.malformed(format!("{HEAD} is missing, and config.json says that it is not the embeddings")));
     }
-    let difference = |of: &dyn Fn(u32) -> candle_core::Result<Tensor>| of(yes)? - of(no)?;
-    let own = head.as_ref().map(|head| difference(&|word| head.get(word as usize)));
-    let embedded = difference(&|word| decoder.embedding(word));
+    let own = head.map(|rows| rows.get(0)? - rows.get(1)?);
+    let embedded = decoder.embedding(yes).and_then(|row| row - decoder.embedding(no)?);
     let direction = match own {
         Some(own) if shape.tied() => own.and_then(|own| agreed(own, embedded?)),
         Some(own) => own,
         None => embedded,
     };
     let direction = direction.and_then(|row| row.reshape((shape.hidden(), 1)));
-    direction.map_err(|error| weights.malformed(error.to_string()))
+    direction.map_err(|error| weights.failed(&error))
 }
 
 /// Returns the head's one row, in f32, `[hidden size, 1]`.
 pub(crate) fn take_logit(weights: &mut Weights, shape: &DecoderShape) -> Result<Tensor, LoadError> {
+    let row = take_own(weights, shape, 1)?;
+    row.reshape((shape.hidden(), 1)).map_err(|error| weights.failed(&error))
+}
+
+/// Returns the difference of the head's two rows, in f32, `[hidden size, 1]`.
+pub(crate) fn take_rows(weights: &mut Weights, shape: &DecoderShape, (yes, no): (usize, usize)) -> Result<Tensor, LoadError> {
+    let rows = take_own(weights, shape, 2)?;
+    let difference = rows.get(yes).and_then(|row| row - rows.get(no)?).and_then(|row| row.reshape((shape.hidden(), 1)));
+    difference.map_err(|error| weights.failed(&error))
+}
+
+fn take_own(weights: &mut Weights, shape: &DecoderShape, rows: usize) -> Result<Tensor, LoadError> {
     if weights.has(HEAD) {
         // A conversion may have left it there; nobody asks it.
-        weights.take(HEAD, &[shape.vocabulary(), shape.hidden()], DType::F32)?;
+        weights.take_rows(HEAD, &[shape.vocabulary(), shape.hidden()], &[0], DType::F32)?;
     }
-    let row = weights.take("score.weight", &[1, shape.hidden()], DType::F32)?;
-    row.reshape((shape.hidden(), 1)).map_err(|error| weights.malformed(error.to_string()))
+    weights.take("score.weight", &[rows, shape.hidden()], DType::F32)
 }
 
 /// Makes sure that a head which is said to be the embeddings is.

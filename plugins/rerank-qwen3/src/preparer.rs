@@ -1,5 +1,6 @@
 //! Turns queries and documents into the two ends of a prompt.
 
+use rerank_candle::Chunks;
 use rerank_plugin::{Card, Document, Fault, Prepared, PreparedQuery, Preparer, Query};
 
 use crate::prompt::{INSTRUCTION, Prompt};
@@ -7,20 +8,21 @@ use crate::prompt::{INSTRUCTION, Prompt};
 /// A query's end of the prompt, as tokens.
 pub(crate) struct QueryTokens(pub(crate) Vec<u32>);
 
-/// A document's end of the prompt, as tokens.
-pub(crate) struct DocumentTokens(pub(crate) Vec<u32>);
+/// A document's end of the prompt as tokens, once for each of its chunks.
+pub(crate) struct DocumentTokens(pub(crate) Vec<Vec<u32>>);
 
 /// The side of the model that needs no device.
 pub(crate) struct Qwen3Preparer {
     card: Card,
     prompt: Prompt,
+    chunks: Chunks,
 }
 
 // === impl Qwen3Preparer ===
 
 impl Qwen3Preparer {
-    pub(crate) fn new(card: Card, prompt: Prompt) -> Self {
-        Self { card, prompt }
+    pub(crate) fn new(card: Card, prompt: Prompt, chunks: Chunks) -> Self {
+        Self { card, prompt, chunks }
     }
 
     fn limit(&self) -> usize {
@@ -41,7 +43,7 @@ impl Preparer for Qwen3Preparer {
 
     fn document(&self, query: &PreparedQuery, document: &Document) -> Result<Prepared, Fault> {
         let QueryTokens(before) = query.inner()?;
-        let tokens = self.prompt.document(&document.parts, before.len(), self.limit())?;
-        Ok(Prepared::new(tokens.len() as u32, DocumentTokens(tokens)))
+        let rows = self.prompt.document(&document.parts, self.limit().saturating_sub(before.len()), &self.chunks)?;
+        Ok(Prepared::new(rows.iter().map(|row| row.len() as u32).sum(), DocumentTokens(rows)))
     }
 }

@@ -1,8 +1,8 @@
 //! The prompt that the model was trained with, as tokens. Control tokens are put there by number, never parsed out of a text.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
-use rerank_candle::Tokens;
+use rerank_candle::{Chunks, Tokens};
 use rerank_plugin::{ControlTokens, Fault, LoadError, Part};
 
 use crate::checkpoint::Words;
@@ -11,6 +11,9 @@ use crate::checkpoint::Words;
 pub(crate) const INSTRUCTION: &str = "Given a web search query, retrieve relevant passages that answer the query";
 const SYSTEM: &str = "system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. \
     Note that the answer can only be \"yes\" or \"no\".";
+
+/// What comes before a document, up to the space that its first word may take as its own.
+const DOCUMENT: &str = "<Document>:";
 
 /// The least room for instruction, query and document, beside what is always there.
 const LEAST: usize = 16;
@@ -22,6 +25,8 @@ pub(crate) struct Prompt {
     before: Vec<u32>,
     after: Vec<u32>,
     line_feed: Vec<u32>,
+    /// What comes before each chunk of a document.
+    document: Vec<u32>,
     words: Option<Words>,
 }
 
@@ -29,8 +34,8 @@ pub(crate) struct Prompt {
 
 impl Prompt {
     /// Finds the prompt's tokens. `tokens` parses control tokens; texts are read as `control` says.
-    pub(crate) fn new(tokens: Tokens, control: ControlTokens, folder: &Path) -> Result<Self, LoadError> {
-        let malformed = |reason: String| LoadError::Malformed { path: folder.join("tokenizer.json"), reason };
+    pub(crate) fn new(tokens: Tokens, control: ControlTokens, tokenizer: &Path) -> Result<Self, LoadError> {
+        let malformed = |reason: String| LoadError::Malformed { path: tokenizer.to_owned(), reason };
         let id = |name: &str| tokens.id(name).ok_or_else(|| malformed(format!("it has no token {name}")));
         let (start, end, think, thought) = (id("<|im_start|>")?, id("<|im_end|>")?, id("<think>")?, id("</think>")?);
         let words = tokens.id("yes").zip(tokens.id("no")).map(|(yes, no)| Words { yes, no });
@@ -44,7 +49,8 @@ impl Prompt {
             ControlTokens::Escape => tokens.without_added()?,
             ControlTokens::Parse => tokens,
         };
-        Ok(Self { texts, before, after, line_feed, words })
+        let document = texts.first(DOCUMENT, DOCUMENT.len()).map_err(|fault| malformed(fault.to_string()))?;
+        Ok(Self { texts, before, after, line_feed, document, words })
     }
 
     /// The tokens of `yes` and `no`, if each is one.
@@ -72,12 +78,24 @@ impl Prompt {
         Ok([&*self.before, &tokens].concat())
     }
 
-    /// Returns the tokens from where the document begins to the prompt's end: the document is cut, the end never.
-    pub(crate) fn document(&self, parts: &[Part], query: usize, limit: usize) -> Result<Vec<u32>, Fault> {
-        let text = format!("<Document>: {}", self.rendered(parts)?);
-        let mut tokens = self.texts.first(&text, limit.saturating_sub(query + self.after.len()))?;
-        tokens.extend(&self.after);
-        Ok(tokens)
+    /// Returns the tokens from where the document begins to the prompt's end, at most `room`, once for each of its chunks: the document is
+    /// cut, the end never.
+    pub(crate) fn document(&self, parts: &[Part], room: usize, chunks: &Chunks) -> Result<Vec<Vec<u32>>, Fault> {
+        let room = room.saturating_sub(self.after.len());
+        let own = room.saturating_sub(self.document.len());
+        let text = format!("{DOCUMENT} {}", self.rendered(parts)?);
+        let tokens = self.texts.first(&text, room.max(self.document.len() + chunks.wanted(own)))?;
+        // All of it, but for a tokenizer that joins the two.
+        let begins = tokens.iter().zip(&self.document).take_while(|(one, other)| one == other).count();
+        let content = &tokens[begins..];
+        let row = |chunk: Range<usize>| {
+            let before = if chunk.start == 0 { &tokens[..begins] } else { &self.document };
+            let mut row = [before, &content[chunk]].concat();
+            row.truncate(room);
+            row.extend(&self.after);
+            row
+        };
+        Ok(chunks.cut(content.len(), own).into_iter().map(row).collect())
     }
 
     fn rendered(&self, parts: &[Part]) -> Result<String, Fault> {
@@ -101,8 +119,8 @@ impl Prompt {
 mod tests {
     use std::{path::Path, sync::Arc};
 
-    use rerank_candle::Tokens;
-    use rerank_plugin::{ControlTokens, Fault, Folder, Part};
+    use rerank_candle::{Chunks, Tokens};
+    use rerank_plugin::{Chunking, ControlTokens, Fault, Folder, Part};
     use serde_json::Value;
 
     use super::{INSTRUCTION, Prompt};
@@ -124,8 +142,14 @@ mod tests {
     impl Prompt {
         fn pair(&self, instruction: &str, query: &str, document: &str, limit: usize) -> Vec<u32> {
             let mut tokens = self.query(instruction, &[Part::text(query)], limit).unwrap();
-            tokens.extend(self.document(&[Part::text(document)], tokens.len(), limit).unwrap());
+            tokens.extend(self.whole(&[Part::text(document)], limit - tokens.len()).unwrap());
             tokens
+        }
+
+        fn whole(&self, parts: &[Part], room: usize) -> Result<Vec<u32>, Fault> {
+            let mut rows = self.document(parts, room, &Chunks::new(None, LIMIT).unwrap())?;
+            assert_eq!(rows.len(), 1);
+            Ok(rows.remove(0))
         }
     }
 
@@ -185,14 +209,31 @@ mod tests {
     }
 
     #[test]
+    fn each_chunk_stands_where_a_document_of_its_own_would() {
+        let prompt = prompt(ControlTokens::Escape);
+        let words = ["red", "yes", "no", "force", "gravity", "the", "of", "capital"].repeat(9);
+        let text = |own: &[&str]| prompt.whole(&[Part::text(own.join(" "))], LIMIT).unwrap();
+        let count = |own: &[&str]| text(own).len() - prompt.document.len() - prompt.after.len();
+        let chunk = &words[..20];
+        let (tokens, overlap) = (count(chunk), count(&words[..4]));
+        // All lie eight words apart or a multiple of it, so that each has the same tokens.
+        let step = words[..16].len();
+        let chunking = Chunking { tokens: tokens as u32, overlap: overlap as u32, max: 3 };
+        let rows = prompt.document(&[Part::text(words.join(" "))], LIMIT, &Chunks::new(Some(chunking), LIMIT).unwrap()).unwrap();
+        assert_eq!(rows, [text(chunk), text(&words[step..step + 20]), text(&words[2 * step..2 * step + 20])]);
+        let short = prompt.document(&[Part::text(chunk.join(" "))], LIMIT, &Chunks::new(Some(chunking), LIMIT).unwrap()).unwrap();
+        assert_eq!(short, [text(chunk)]);
+    }
+
+    #[test]
     fn parts_are_labelled_cut_and_joined() {
         let prompt = prompt(ControlTokens::Escape);
         let part = |label: Option<&str>, text: &str, max_tokens| Part::Text { label: label.map(Arc::from), text: text.into(), max_tokens };
-        let of = |parts: &[Part]| prompt.document(parts, 0, LIMIT).unwrap();
+        let of = |parts: &[Part]| prompt.whole(parts, LIMIT).unwrap();
         let whole = of(&[Part::text("yes: no\nno no no")]);
         assert_eq!(whole, of(&[part(Some("yes"), "no", None), part(None, "no no no", None)]));
         assert_eq!(whole, of(&[part(Some("yes"), "no no no", Some(3)), part(None, "no no no no no", Some(3))]));
         let image = rerank_plugin::Image { bytes: Arc::from([0; 4]), digest: rerank_plugin::Digest128(1) };
-        assert!(matches!(prompt.document(&[Part::Image(Arc::new(image))], 0, LIMIT), Err(Fault::Input(_))));
+        assert!(matches!(prompt.whole(&[Part::Image(Arc::new(image))], LIMIT), Err(Fault::Input(_))));
     }
 }

@@ -1,15 +1,13 @@
-//! Computes a query's keys and values once, and from them the log-odds of its documents, packed into passes of bounded size.
+//! Computes a query's keys and values once, and from them the log-odds of its documents, packed into passes of bounded size;
+//! a document's are those of its best chunk.
 
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use rerank_candle::{Decoder, Halt, Past, Row, Threads};
+use rerank_candle::{Decoder, Halt, Past, Results, Row, Threads};
 use rerank_plugin::{Fault, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector};
 
 use crate::preparer::{DocumentTokens, QueryTokens};
-
-/// The most tokens of one pass on a processor, where larger passes are no faster.
-const PASS_TOKENS: usize = 1024;
 
 /// One worker. Its state of a query is the keys and values of the query's end of the prompt.
 pub(crate) struct Qwen3Scorer {
@@ -22,7 +20,7 @@ pub(crate) struct Qwen3Scorer {
     next: u64,
 }
 
-/// A document that is still to be scored.
+/// A row that is still to be scored, of the document at that place of the batch.
 struct Waiting<'a> {
     place: usize,
     row: Row<'a>,
@@ -33,40 +31,40 @@ struct Waiting<'a> {
 
 impl Qwen3Scorer {
     pub(crate) fn new(decoder: Decoder, answer: Tensor, threads: Threads, batch_tokens: u32) -> Self {
-        let pass_tokens = PASS_TOKENS.min(batch_tokens as usize);
+        let pass_tokens = threads.pass_tokens(batch_tokens);
         Self { decoder, answer, threads, pass_tokens, states: HashMap::new(), next: 0 }
     }
 
     fn begin_one(&mut self, query: &PreparedQuery, stop: &Stop) -> Result<StateId, Fault> {
         let QueryTokens(tokens) = query.inner()?;
         let row = Row { past: None, tokens };
-        let past = self.threads.run(|| self.decoder.past(row, &|| stop.asked())).map_err(fault)?;
+        let past = self.threads.run(|| self.decoder.past(row, &|| stop.asked()))?;
         let state = StateId(self.next);
         self.states.insert(state, past);
         self.next += 1;
         Ok(state)
     }
 
-    fn row<'a>(&'a self, pair: &Pair<'a>) -> Result<Row<'a>, Fault> {
+    fn rows<'a>(&'a self, pair: &Pair<'a>) -> Result<impl ExactSizeIterator<Item = Row<'a>>, Fault> {
         let past = self.states.get(&pair.state).ok_or(Fault::Model("the query has ended".into()))?;
-        let DocumentTokens(tokens) = pair.document.inner()?;
-        Ok(Row { past: Some(past), tokens })
+        let DocumentTokens(chunks) = pair.document.inner()?;
+        Ok(chunks.iter().map(move |tokens| Row { past: Some(past), tokens }))
     }
 
     /// Returns how many of the first rows go into one pass, at least one.
     fn pass_length(&self, waiting: &[Waiting<'_>]) -> usize {
         let mut left = self.pass_tokens;
-        let fits = |document: &&Waiting<'_>| {
-            let enough = document.row.tokens.len() <= left;
-            left = left.saturating_sub(document.row.tokens.len());
+        let fits = |Waiting { row, .. }: &&Waiting<'_>| {
+            let enough = row.tokens.len() <= left;
+            left = left.saturating_sub(row.tokens.len());
             enough
         };
         waiting.iter().take_while(fits).count().max(1)
     }
 
     fn pass(&self, batch: &[Waiting<'_>]) -> Result<Vec<f32>, Halt> {
-        let rows: Vec<Row<'_>> = batch.iter().map(|document| document.row).collect();
-        let nobody_waits = || batch.iter().all(|document| document.stop.asked());
+        let rows: Vec<Row<'_>> = batch.iter().map(|waiting| waiting.row).collect();
+        let nobody_waits = || batch.iter().all(|waiting| waiting.stop.asked());
         self.threads.run(|| {
             let hidden = self.decoder.last(&rows, &nobody_waits)?;
             Ok(hidden.matmul(&self.answer)?.squeeze(1)?.to_vec1()?)
@@ -84,29 +82,31 @@ impl Scorer for Qwen3Scorer {
     }
 
     fn score(&mut self, batch: &[Pair<'_>]) -> Vec<Result<Score, Fault>> {
-        let mut results = vec![Err(Fault::Stopped); batch.len()];
+        let mut results = Results::new(batch.len());
         let mut waiting = Vec::new();
         for (place, pair) in batch.iter().enumerate() {
-            match self.row(pair) {
-                Ok(row) => waiting.push(Waiting { place, row, stop: pair.stop }),
-                Err(fault) => results[place] = Err(fault),
+            match self.rows(pair) {
+                Ok(rows) => {
+                    results.expect(place, rows.len());
+                    waiting.extend(rows.map(|row| Waiting { place, row, stop: pair.stop }));
+                }
+                Err(fault) => results.add(place, Err(fault)),
             }
         }
         loop {
-            waiting.retain(|document| !document.stop.asked());
+            waiting.retain(|row| !results.has_failed(row.place) && !row.stop.asked());
             if waiting.is_empty() {
-                return results;
+                return results.finish();
             }
             let now: Vec<Waiting<'_>> = waiting.drain(..self.pass_length(&waiting)).collect();
             match self.pass(&now) {
                 Ok(all) => {
-                    for (document, log_odds) in now.iter().zip(all) {
-                        results[document.place] = Score::new(log_odds, Scale::Logit).map_err(Fault::from);
-                    }
+                    let scores = all.into_iter().map(|log_odds| Score::new(log_odds, Scale::Logit).map_err(Fault::from));
+                    now.iter().zip(scores).for_each(|(row, score)| results.add(row.place, score));
                 }
                 Err(halt) => {
-                    let fault = fault(halt);
-                    now.iter().for_each(|document| results[document.place] = Err(fault.clone()));
+                    let fault = Fault::from(halt);
+                    now.iter().for_each(|row| results.add(row.place, Err(fault.clone())));
                 }
             }
         }
@@ -119,12 +119,5 @@ impl Scorer for Qwen3Scorer {
     fn reset(&mut self) -> Result<(), Fault> {
         self.states.clear();
         Ok(())
-    }
-}
-
-fn fault(halt: Halt) -> Fault {
-    match halt {
-        Halt::Stopped => Fault::Stopped,
-        Halt::Failed(error) => Fault::Model(error.to_string().into()),
     }
 }

@@ -97,8 +97,8 @@ fn refusal((protocol, endpoint): (Protocol, &Endpoint), status: StatusCode, answ
     match status {
         StatusCode::TOO_MANY_REQUESTS => Failure::Busy(words("")),
         StatusCode::PAYLOAD_TOO_LARGE => Failure::TooLarge(words("")),
-        // What Text Embeddings Inference says to a batch over its limit; elsewhere a call of another shape.
-        StatusCode::UNPROCESSABLE_ENTITY if protocol == Protocol::Tei => Failure::TooLarge(words("")),
+        // What Text Embeddings Inference and Infinity say to too many documents, and Infinity to one that is too long for it.
+        StatusCode::UNPROCESSABLE_ENTITY if protocol.counts_by_422() => Failure::TooLarge(words("")),
         StatusCode::SERVICE_UNAVAILABLE => Failure::Away(words("")),
         StatusCode::REQUEST_TIMEOUT | StatusCode::FAILED_DEPENDENCY | StatusCode::TOO_EARLY => Failure::Endpoint(words("")),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Refused(words(", check `token`")),

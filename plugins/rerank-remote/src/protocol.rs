@@ -184,6 +184,11 @@ impl Protocol {
         matches!(self, Self::Cohere | Self::Vllm)
     }
 
+    /// Whether 422 says that documents are too many or too long; for the others it is a call of another shape.
+    pub(crate) fn counts_by_422(self) -> bool {
+        matches!(self, Self::Tei | Self::Jina)
+    }
+
     /// Returns the scores of an answer, in the order of the `expected` documents.
     ///
     /// # Errors

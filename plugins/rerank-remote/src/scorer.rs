@@ -20,6 +20,8 @@ use crate::{
 const MOST_CALLS: usize = 16;
 /// Left of the budget when the last call is given up, so that what came is not lost with it.
 const MARGIN: Duration = Duration::from_millis(5);
+/// What a document's fault says that the server took in no call.
+const REFUSED: &str = "the server takes no document of this size";
 
 /// A model that servers answer for.
 pub(crate) struct RemoteModel {
@@ -66,12 +68,17 @@ impl RemoteModel {
             match scores {
                 Ok(scores) => {
                     for (place, score) in places.into_iter().zip(scores) {
-                        let score = score.ok_or(Fault::Input("the server takes no document of this size".into()));
+                        let score = score.ok_or(Fault::Input(REFUSED.into()));
                         results[place] = score.and_then(|score| Score::new(score, self.scale()).map_err(Fault::from));
                     }
                 }
                 Err(fault) => places.into_iter().for_each(|place| results[place] = Err(fault.clone())),
             }
+        }
+        // One that is refused alone is too large; where all are, it is the call that is refused.
+        let is_refused = |result: &Result<Score, Fault>| matches!(result, Err(Fault::Input(reason)) if reason.as_ref() == REFUSED);
+        if results.len() > 1 && results.iter().all(is_refused) {
+            return vec![Err(Fault::Model("the server refuses every document, also alone (413 or 422)".into())); documents.len()];
         }
         results
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
+use rerank_plugin::Chunking;
 use serde::Serialize;
 
 use crate::{
@@ -167,7 +168,11 @@ impl Model {
                 let unit = reranker.unit().map_or_else(String::new, |unit| format!(", unit {unit:.2}"));
                 // Servers that run a model do not all say how much they read.
                 let tokens = if card.max_tokens == u32::MAX { String::new() } else { format!(", {} tokens", card.max_tokens) };
-                format!("{}{tokens}, fingerprint {}{unit}", card.kind, card.fingerprint)
+                let chunks = card.chunking.map_or_else(String::new, |Chunking { tokens: length, overlap, max }| {
+                    format!(", long documents in up to {max} chunks of {length} (overlap {overlap})")
+                });
+                let place = card.placement.as_ref().map_or_else(String::new, |place| format!(", on {place}"));
+                format!("{}{tokens}{chunks}{place}, fingerprint {}{unit}", card.kind, card.fingerprint)
             }
             Err(error) => error.to_string(),
         };

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rerank_plugin::{Progress, Silent};
+use rerank_plugin::{Folder, Progress, Silent};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -106,9 +106,12 @@ fn environment(cache: &Path, server: &Server) -> Environment {
 }
 
 fn download(cache: &TempDir, server: &Server) -> Result<std::path::PathBuf, HubError> {
+    named("owner/name", cache, server).map(|folder| folder.path().to_owned())
+}
+
+fn named(name: &str, cache: &TempDir, server: &Server) -> Result<Folder, HubError> {
     let environment = environment(cache.path(), server);
-    let hub = Hub::of(&environment);
-    hub.download(&Name::parse("owner/name", "main").unwrap(), &Silent, &Downloads::default()).map(|folder| folder.path().to_owned())
+    Hub::of(&environment).download(&Name::parse(name, "main").unwrap(), &Silent, &Downloads::default())
 }
 
 /// Gives all downloads up at the first byte.
@@ -229,12 +232,17 @@ fn a_hub_that_is_not_there_is_named() {
 #[test]
 fn names_are_owner_and_name() {
     assert!(Name::parse("sentence-transformers/all-MiniLM-L6-v2", "refs/pr/3").is_ok());
+    assert!(Name::parse("owner/name:Q4_K_M", "main").is_ok());
     for (name, revision) in [
         ("minilm", "main"),
         ("a/b/c", "main"),
         ("../etc", "main"),
         ("a/..", "main"),
         ("a/b--c", "main"),
+        ("a/b:", "main"),
+        ("a/b:../x", "main"),
+        ("a/b:c/d", "main"),
+        ("a/b:c:d", "main"),
         ("a/b?x", "main"),
         ("a/b", "../x"),
         ("a/b", ""),
@@ -253,4 +261,58 @@ fn a_download_that_is_given_up_leaves_nothing() {
     let ended = Hub::of(&environment).download(&name, &GiveUp(downloads.clone()), &downloads);
     assert!(matches!(ended, Err(HubError::GivenUp)), "{ended:?}");
     assert_eq!(files(cache.path()), [""; 0]);
+}
+
+const GGUFS: [&str; 6] = ["config.json", "README.md", "m-Q8_0.gguf", "m-Q4_K_M.gguf", "old/m-Q5_0.gguf", "m-BF16-00001-of-00002.gguf"];
+
+#[test]
+fn of_several_gguf_files_only_the_one_that_is_asked_for_is_fetched() {
+    let (cache, server) = (tempfile::tempdir().unwrap(), Server::start(repository(&GGUFS)));
+    let snapshot = cache.path().join("models--owner--name/snapshots").join(COMMIT);
+    let folder = named("owner/name:q8_0", &cache, &server).unwrap();
+    assert_eq!(folder.gguf().unwrap(), Some(snapshot.join("m-Q8_0.gguf")));
+    assert_eq!(files(&snapshot).len(), 1);
+    let offline = |name: &str| {
+        let environment = Environment { hub_cache: cache.path().to_owned(), ..Environment::default() };
+        Hub::of(&environment).cached(&Name::parse(name, "main").unwrap())
+    };
+    assert_eq!(offline("owner/name:Q8_0").unwrap().gguf().unwrap(), folder.gguf().unwrap());
+    let lacks = offline("owner/name:Q4_K_M").unwrap_err();
+    assert!(lacks.contains("no GGUF file ends with Q4_K_M (there are: m-Q8_0.gguf)"), "{lacks}");
+    let other = named("owner/name:Q4_K_M", &cache, &server).unwrap();
+    assert_eq!(other.gguf().unwrap(), Some(snapshot.join("m-Q4_K_M.gguf")));
+    assert_eq!((files(&snapshot).len(), offline("owner/name:Q8_0").is_ok()), (2, true), "both are kept");
+    assert!(offline("owner/name").unwrap_err().contains("several GGUF files (m-Q4_K_M.gguf, m-Q8_0.gguf)"));
+}
+
+#[test]
+fn gguf_files_that_cannot_be_told_apart_are_listed() {
+    let told = |name: &str, names: &[&str]| {
+        let (cache, server) = (tempfile::tempdir().unwrap(), Server::start(repository(names)));
+        let error = named(name, &cache, &server).unwrap_err().to_string();
+        assert_eq!(server.paths(), [LISTING], "nothing is fetched: {error}");
+        error
+    };
+    let several = "there are several GGUF files (m-BF16-00001-of-00002.gguf, m-Q4_K_M.gguf, m-Q8_0.gguf): write which one";
+    assert!(told("owner/name", &GGUFS).starts_with(several));
+    assert!(told("owner/name:Q5_0", &GGUFS).starts_with("no GGUF file ends with Q5_0 (there are: m-BF16-00001"));
+    assert!(told("owner/name:00002", &GGUFS).contains("one part of a split GGUF file"));
+    assert!(told("owner/name:Q8_0", &FILES).contains("there is no GGUF file"));
+}
+
+#[test]
+fn a_repository_of_one_gguf_file_needs_no_more() {
+    let (cache, server) = (tempfile::tempdir().unwrap(), Server::start(repository(&["config.json", "m-Q8_0.gguf"])));
+    let folder = named("owner/name", &cache, &server).unwrap();
+    assert_eq!(folder.gguf().unwrap().unwrap().file_name().unwrap(), "m-Q8_0.gguf");
+    assert_eq!(files(folder.path()).len(), 1);
+    assert!(cached(&cache).is_ok());
+}
+
+#[test]
+fn safetensors_come_before_a_gguf_file_that_is_not_asked_for() {
+    let (cache, server) = (tempfile::tempdir().unwrap(), Server::start(repository(&[&FILES[..], &["m-Q8_0.gguf"]].concat())));
+    let folder = named("owner/name", &cache, &server).unwrap();
+    assert_eq!((folder.gguf().unwrap(), files(folder.path()).len()), (None, 4));
+    assert!(named("owner/name:Q8_0", &cache, &server).unwrap().gguf().unwrap().is_some());
 }

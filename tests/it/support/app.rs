@@ -68,7 +68,7 @@ pub(crate) async fn start_before(node: SocketAddr, models_and_rules: &str, famil
     let text = format!(
         "{scores}\nlistener.address = '127.0.0.1:0'\nadmin.address = '127.0.0.1:0'\nupstream.nodes = ['http://{node}']\n{models_and_rules}"
     );
-    let more = fake_models::MORE_KINDS.map(|name| Kind { name, loads: false });
+    let more = fake_models::MORE_KINDS.map(|name| Kind { name, loads: false, chunks: false });
     let config = parse(Path::new("test.toml"), &text, &[KINDS, FAKE_KINDS, &more].concat()).unwrap_or_else(|problems| panic!("{problems}"));
     let usual = app::surroundings(&config, Environment::default(), Arc::new(Silent));
     let app = App::bind(config, Surroundings { families: families.into(), ..usual }).await.unwrap();

@@ -3,22 +3,27 @@
 //! Prompts, and what is made of the hidden states, belong to the plugins.
 
 mod attention;
+mod gguf;
 mod layer;
 mod rotary;
 mod shape;
 
 use candle_core::{DType, Tensor};
 use candle_nn::ops;
-use rerank_plugin::LoadError;
+use rerank_plugin::{Fault, LoadError};
 
-use self::{attention::Span, layer::Layer, rotary::Rotary};
-use crate::Weights;
+use self::{
+    attention::{Later, Span},
+    layer::Layer,
+    rotary::Rotary,
+};
+use crate::{Weights, fault, matrix::Matrix};
 
 pub use shape::DecoderShape;
 
 /// A decoder's body: embeddings, layers and the last norm.
 pub struct Decoder {
-    embeddings: Tensor,
+    embeddings: Matrix,
     layers: Vec<Layer>,
     norm: Tensor,
     rotary: Rotary,
@@ -59,7 +64,19 @@ pub type Asked<'a> = &'a (dyn Fn() -> bool + Sync);
 struct Pass<'a> {
     spans: Vec<Span<'a>>,
     angles: (Tensor, Tensor),
+    later: Later,
     asked: Asked<'a>,
+}
+
+// === impl Halt ===
+
+impl From<Halt> for Fault {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stopped => Self::Stopped,
+            Halt::Failed(error) => fault(&error),
+        }
+    }
 }
 
 // === impl Past ===
@@ -95,14 +112,14 @@ impl Decoder {
     /// # Errors
     /// [`LoadError`] when a tensor is missing, has another shape than `shape` wants, or holds no plain numbers.
     pub fn take(weights: &mut Weights, shape: DecoderShape, positions: usize, dtype: DType) -> Result<Self, LoadError> {
-        let embeddings = weights.take("model.embed_tokens.weight", &[shape.vocabulary, shape.hidden], dtype)?;
+        let embeddings = weights.take_matrix("model.embed_tokens.weight", &[shape.vocabulary, shape.hidden], dtype)?;
         let norm = weights.take("model.norm.weight", &[shape.hidden], dtype)?;
         // Not reserved ahead: the number comes from an untrusted file, and the first missing layer ends the loop.
         let mut layers = Vec::new();
         for number in 0..shape.layers {
             layers.push(Layer::take(weights, number, &shape, dtype)?);
         }
-        let rotary = Rotary::new(&shape, positions, &embeddings).map_err(|error| weights.malformed(error.to_string()))?;
+        let rotary = Rotary::new(&shape, positions, &norm).map_err(|error| weights.failed(&error))?;
         Ok(Self { embeddings, layers, norm, rotary, shape })
     }
 
@@ -111,7 +128,8 @@ impl Decoder {
     /// # Errors
     /// Candle's, when there is no such token.
     pub fn embedding(&self, token: u32) -> candle_core::Result<Tensor> {
-        self.embeddings.get(token as usize)?.to_dtype(DType::F32)
+        let place = Tensor::from_vec(vec![token], 1, self.norm.device())?;
+        self.embeddings.rows(&place)?.squeeze(0)?.to_dtype(DType::F32)
     }
 
     /// Computes the keys and values of `row` and of what is before it.
@@ -170,20 +188,22 @@ impl Decoder {
             spans.push(Span { start: positions.len(), own, asking: own, past: row.past.map(|past| past.layers.as_slice()) });
             positions.extend(before as u32..(before + own) as u32);
         }
-        Ok(Pass { spans, angles: self.rotary.at(positions)?, asked })
+        let totals: candle_core::Result<Vec<usize>> = spans.iter().map(Span::total).collect();
+        let later = Later::new(totals?.into_iter().max().unwrap_or_default(), self.norm.device())?;
+        Ok(Pass { spans, angles: self.rotary.at(positions)?, later, asked })
     }
 
     fn embed(&self, rows: &[Row<'_>]) -> candle_core::Result<Tensor> {
         let tokens: Vec<u32> = rows.iter().flat_map(|row| row.tokens).copied().collect();
         let count = tokens.len();
-        self.embeddings.index_select(&Tensor::from_vec(tokens, count, self.embeddings.device())?, 0)
+        self.embeddings.rows(&Tensor::from_vec(tokens, count, self.norm.device())?)
     }
 
     /// Leaves only the last token of each row asking, and returns their places.
     fn keep_ends(&self, pass: &mut Pass<'_>) -> candle_core::Result<Tensor> {
         let ends: Vec<u32> = pass.spans.iter().map(|span| (span.start + span.own - 1) as u32).collect();
         let count = ends.len();
-        let ends = Tensor::from_vec(ends, count, self.embeddings.device())?;
+        let ends = Tensor::from_vec(ends, count, self.norm.device())?;
         pass.spans.iter_mut().for_each(|span| span.asking = 1);
         pass.angles = (pass.angles.0.index_select(&ends, 0)?, pass.angles.1.index_select(&ends, 0)?);
         Ok(ends)
@@ -191,7 +211,7 @@ impl Decoder {
 
     fn attend(&self, layer: &Layer, normed: &Tensor, keys_values: (&Tensor, &Tensor), pass: &Pass<'_>) -> Result<Tensor, Halt> {
         let queries = layer.queries(normed, &self.shape, &pass.angles)?;
-        let attended = attention::attend(&queries, keys_values, (layer.number(), &pass.spans), pass.asked)?;
+        let attended = attention::attend(&queries, keys_values, (layer.number(), &pass.spans, &pass.later), pass.asked)?;
         Ok(layer.joined(&attended)?)
     }
 

@@ -20,8 +20,8 @@ pub struct DecoderShape {
     pub(super) head: usize,
     pub(super) epsilon: f32,
     pub(super) theta: f32,
-    positions: usize,
-    tied: bool,
+    pub(super) positions: usize,
+    pub(super) tied: bool,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +76,24 @@ impl DecoderShape {
         written.shape().map_err(|reason| LoadError::Malformed { path: folder.path().join(FILE), reason })
     }
 
+    /// Returns the sizes, unless they cannot be.
+    pub(super) fn checked(self) -> Result<Self, String> {
+        let Self { heads, key_heads, head, theta, .. } = self;
+        if [self.vocabulary, self.hidden, self.inner, self.layers, self.positions].contains(&0) {
+            return Err("a size is 0".into());
+        }
+        if key_heads == 0 || heads == 0 || !heads.is_multiple_of(key_heads) {
+            return Err(format!("{heads} heads cannot share {key_heads} for keys and values"));
+        }
+        if head == 0 || !head.is_multiple_of(2) || heads.checked_mul(head).is_none() {
+            return Err(format!("heads of {head} numbers cannot be"));
+        }
+        if !theta.is_finite() || theta <= 1.0 {
+            return Err(format!("the base of the positions' angles is {theta}, and must be above 1"));
+        }
+        Ok(self)
+    }
+
     /// How many tokens there are.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
@@ -119,32 +137,20 @@ impl Written {
     }
 
     fn shape(self) -> Result<DecoderShape, String> {
-        let (heads, key_heads, head) = (self.num_attention_heads, self.num_key_value_heads, self.head_dim.unwrap_or(HEAD));
-        let sizes = [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_hidden_layers, self.max_position_embeddings];
-        if sizes.contains(&0) {
-            return Err("a size is 0".into());
-        }
-        if key_heads == 0 || heads == 0 || !heads.is_multiple_of(key_heads) {
-            return Err(format!("num_attention_heads {heads} cannot be shared by num_key_value_heads {key_heads}"));
-        }
-        if head == 0 || !head.is_multiple_of(2) || heads.checked_mul(head).is_none() {
-            return Err(format!("head_dim {head} cannot be"));
-        }
-        let theta = self.rope_theta.or(self.rope_parameters.and_then(|rope| rope.rope_theta));
-        let theta = theta.filter(|theta| theta.is_finite() && *theta > 1.0).ok_or("rope_theta is missing, or not a number above 1")?;
-        let epsilon = self.rms_norm_eps.unwrap_or(EPSILON);
-        Ok(DecoderShape {
+        let theta = self.rope_theta.or(self.rope_parameters.and_then(|rope| rope.rope_theta)).ok_or("rope_theta is missing")?;
+        let shape = DecoderShape {
             vocabulary: self.vocab_size,
             hidden: self.hidden_size,
             inner: self.intermediate_size,
             layers: self.num_hidden_layers,
-            heads,
-            key_heads,
-            head,
-            epsilon,
+            heads: self.num_attention_heads,
+            key_heads: self.num_key_value_heads,
+            head: self.head_dim.unwrap_or(HEAD),
+            epsilon: self.rms_norm_eps.unwrap_or(EPSILON),
             theta,
             positions: self.max_position_embeddings,
             tied: self.tie_word_embeddings,
-        })
+        };
+        shape.checked()
     }
 }

@@ -3,13 +3,25 @@
 use std::{fs, time::Instant};
 
 use candle_core::{DType, Device, Tensor};
-use rerank_plugin::{Device as Where, Family, Fault, LoadOptions, Silent, Source, testing::MapStore};
+use rerank_cross_encoder::CrossEncoder;
+use rerank_plugin::{
+    Device as Where, Family, Fault, LoadOptions, Silent, Source,
+    testing::{MapStore, check_bad_files},
+};
 use serde_json::json;
 
 use crate::fixture::{ALL, Changed, load, path, refusal, try_load};
 
 fn zeros(shape: &[usize]) -> Tensor {
     Tensor::zeros(shape, DType::BF16, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn files_that_are_broken_or_hostile_are_refused_by_name() {
+    for name in ALL {
+        let scratch = tempfile::tempdir().unwrap();
+        check_bad_files(&CrossEncoder, &path(name), scratch.path());
+    }
 }
 
 #[test]
@@ -206,8 +218,8 @@ fn limits_and_devices_are_refused_with_the_numbers() {
         "max-tokens is 65, and the model takes 5 to 64; set `max-tokens` to a number between these"
     );
     assert!(words(|options| options.max_tokens = Some(4)).contains("max-tokens is 4"));
-    assert!(words(|options| options.devices = vec![Where::Cuda(0)]).contains("cuda:0"));
+    assert!(words(|options| options.devices = vec![Where::Cuda(4096)]).contains("cuda:4096"));
     let options = LoadOptions::new(std::sync::Arc::new(MapStore::default()));
-    let endpoint = rerank_cross_encoder::CrossEncoder.load(&Source::Endpoints(Default::default()), &options, &Silent);
+    let endpoint = CrossEncoder.load(&Source::Endpoints(Default::default()), &options, &Silent);
     assert!(endpoint.err().expect("refused").to_string().contains("set `source`"));
 }

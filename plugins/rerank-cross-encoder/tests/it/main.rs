@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 
 mod bad;
+mod chunks;
 mod control;
 mod detect;
 mod fixture;

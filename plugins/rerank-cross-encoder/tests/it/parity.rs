@@ -1,16 +1,18 @@
 //! Scores of the reference, and the same from every way to ask.
 
 use rerank_candle::Tokens;
+use rerank_cross_encoder::CrossEncoder;
 use rerank_plugin::{
-    ControlTokens, Dtype, Folder,
+    ControlTokens, Dtype, Folder, LoadOptions,
     testing::conformance::{self, Tolerance},
 };
 
 use crate::fixture::{ALL, Changed, Expected, expected, load, path, try_load, variants};
 
-fn worst(name: &str, dtype: Option<Dtype>) -> f32 {
+/// The largest difference from the reference, of all pairs in one batch and of each alone.
+pub(crate) fn worst(name: &str, set: impl FnOnce(&mut LoadOptions)) -> f32 {
     let pairs = expected(name);
-    let mut model = load(&path(name), |options| options.dtype = dtype);
+    let mut model = load(&path(name), set);
     let asked: Vec<(&str, &str)> = pairs.iter().map(|pair| (pair.query.as_str(), pair.document.as_str())).collect();
     let together = model.scores(&asked);
     let difference = |(pair, score): (&Expected, &rerank_plugin::Score)| (pair.score - score.presented()).abs();
@@ -30,7 +32,7 @@ fn scores_are_those_of_the_reference() {
             assert!((logit - pair.logit).abs() <= 2e-5, "{name}: {logit} and not {}", pair.logit);
         }
         for (dtype, tolerance) in [(None, 1e-5), (Some(Dtype::F32), 1e-5), (Some(Dtype::F16), 5e-3), (Some(Dtype::Bf16), 2e-2)] {
-            let off = worst(name, dtype);
+            let off = worst(name, |options| options.dtype = dtype);
             println!("{name} {dtype:?}: at most {off:.1e} off");
             assert!(off <= tolerance, "{name} {dtype:?}: {off}");
         }
@@ -86,7 +88,7 @@ fn tokens_are_those_of_the_reference() {
 #[test]
 fn fingerprints_follow_the_options_that_change_scores() {
     for name in ALL {
-        conformance::check_fingerprints(|set| try_load(&path(name), set).unwrap(), 32);
+        conformance::check_fingerprints(&CrossEncoder, |set| try_load(&path(name), set).unwrap(), 32);
     }
 }
 
@@ -94,7 +96,7 @@ fn fingerprints_follow_the_options_that_change_scores() {
 fn they_conform() {
     for name in ALL {
         for (threads, batch_tokens) in [(1, 16384), (2, 150), (1, 1)] {
-            let set = |options: &mut rerank_plugin::LoadOptions| (options.threads, options.batch_tokens) = (threads, batch_tokens);
+            let set = |options: &mut LoadOptions| (options.threads, options.batch_tokens) = (threads, batch_tokens);
             conformance::check(try_load(&path(name), set).unwrap(), Tolerance::F32);
         }
     }

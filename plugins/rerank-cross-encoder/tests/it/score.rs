@@ -1,9 +1,16 @@
 //! What a score depends on: labels, activations, parts, limits.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use candle_core::{Device, Tensor};
-use rerank_plugin::{Digest128, Document, Dtype, Fault, Image, Part, Scale, testing::conformance::query};
+use rerank_cross_encoder::CrossEncoder;
+use rerank_plugin::{
+    Device as Place, Digest128, Document, Dtype, Family, Fault, Folder, Image, LoadOptions, Loaded, Part, Progress, Scale, Source,
+    testing::{MapStore, conformance::query},
+};
 use serde_json::json;
 
 use crate::fixture::{ALL, Changed, Model, load, path};
@@ -19,6 +26,34 @@ fn cost(model: &Model, parts: Vec<Part>) -> Result<u32, Fault> {
 }
 
 /// Two labels whose first logit is 0 say what one label says.
+/// Counts what is read.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Progress for Counted {
+    fn begin(&self, _what: &str, _total: Option<u64>) {}
+
+    fn advance(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_files_are_read_once_for_all_workers_which_score_alike() {
+    let folder = Folder::open(path("bert")).unwrap();
+    let (size, read) = (folder.weights_size(), Counted::default());
+    let mut options = LoadOptions::new(Arc::new(MapStore::default()));
+    options.devices = vec![Place::Cpu; 2];
+    let loaded = CrossEncoder.load(&Source::Folder(folder), &options, &read).unwrap();
+    let Loaded::Local { preparer, workers } = loaded else { panic!("cross-encoders are local") };
+    assert_eq!((workers.len(), read.0.into_inner()), (2, size));
+    assert_eq!(preparer.card().placement.as_ref().unwrap().to_string(), "cpu and cpu in f32");
+    let pair = [("red shoe", "a shoe that is red")];
+    let scores: Vec<_> =
+        workers.into_iter().map(|worker| Model { preparer: Arc::clone(&preparer), worker }.scores(&pair)[0].order()).collect();
+    assert!(scores[0] == scores[1], "{scores:?}");
+}
+
 #[test]
 fn of_two_labels_the_second_is_relevance() {
     let changed = Changed::copy("bert");
@@ -118,7 +153,7 @@ fn what_cannot_be_read_is_the_documents_fault() {
 
 #[test]
 fn the_fingerprint_follows_all_that_changes_scores() {
-    let fingerprint = |folder: &std::path::Path, set: fn(&mut rerank_plugin::LoadOptions)| load(folder, set).preparer.card().fingerprint;
+    let fingerprint = |folder: &std::path::Path, set: fn(&mut LoadOptions)| load(folder, set).preparer.card().fingerprint;
     let plain = fingerprint(&path("bert"), |_| {});
     assert_eq!(plain, fingerprint(&path("bert"), |options| options.batch_tokens = 7), "batches change no score");
     assert_eq!(plain, fingerprint(&path("bert"), |options| options.dtype = Some(Dtype::F32)), "what it is anyway");

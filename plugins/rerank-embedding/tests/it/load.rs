@@ -67,7 +67,7 @@ fn limits_beyond_the_model_are_refused_with_the_numbers() {
 #[test]
 fn what_is_missing_or_malformed_is_named() {
     let tiny = Tiny::write();
-    assert!(error(&tiny, |options| options.devices = vec![Device::Cuda(0)]).contains("cuda:0"));
+    assert!(error(&tiny, |options| options.devices = vec![Device::Cuda(4096)]).contains("cuda:4096"));
     let mut deeper = config();
     deeper["num_hidden_layers"] = json!(3);
     tiny.put("config.json", &deeper);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 
+mod bad;
 mod detect;
 mod fixture;
 mod load;

@@ -1,5 +1,6 @@
 //! Cosines of the reference, and the same from every way to ask.
 
+use rerank_embedding::Embedding;
 use rerank_plugin::{
     ControlTokens, Detection, Dtype, LoadOptions,
     testing::conformance::{self, Tolerance},
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::fixture::{ALL, Changed, detect, load, path, reference, refusal, try_load};
 
 /// The largest difference from the reference, of all documents in one batch and of each alone.
-fn worst(folder: &std::path::Path, name: &str, set: impl Fn(&mut LoadOptions)) -> f32 {
+pub(crate) fn worst(folder: &std::path::Path, name: &str, set: impl Fn(&mut LoadOptions)) -> f32 {
     let reference = reference(name);
     let mut worst = 0.0_f32;
     for case in &reference.cases {
@@ -73,7 +74,7 @@ fn they_conform() {
 #[test]
 fn fingerprints_follow_the_options_that_change_scores() {
     for name in ALL {
-        conformance::check_fingerprints(|set| try_load(&path(name), set).unwrap().0, 64);
+        conformance::check_fingerprints(&Embedding, |set| try_load(&path(name), set).unwrap().0, 64);
     }
 }
 

@@ -3,7 +3,10 @@
 use std::fs;
 
 use candle_core::{DType, Device as CandleDevice, Tensor};
-use rerank_plugin::{ControlTokens, Device, Dtype, Family, LoadOptions, Silent, Source, testing::MapStore};
+use rerank_plugin::{
+    ControlTokens, Device, Dtype, Family, LoadOptions, Silent, Source,
+    testing::{MapStore, check_bad_files},
+};
 use rerank_qwen3::Qwen3;
 use serde_json::{Value, json};
 
@@ -66,6 +69,14 @@ fn the_card_says_what_the_model_takes() {
 }
 
 #[test]
+fn files_that_are_broken_or_hostile_are_refused_by_name() {
+    for name in ["tied", "untied"] {
+        let scratch = tempfile::tempdir().unwrap();
+        check_bad_files(&Qwen3, Tiny::copy(name).path(), scratch.path());
+    }
+}
+
+#[test]
 fn tensors_that_are_missing_left_over_or_misshapen_are_named() {
     let gate = "model.layers.1.mlp.gate_proj.weight";
     let without = |name: &'static str, tensor: &'static str| error(name, |tiny| tiny.change(|weights| drop(weights.remove(tensor))));
@@ -112,11 +123,11 @@ fn sizes_that_contradict_the_tensors_are_refused_before_anything_is_made_of_them
     assert!(config("num_hidden_layers", huge.clone()).contains("model.layers.3.input_layernorm.weight is missing"));
     assert!(config("num_hidden_layers", json!(2)).contains("does not account for the tensor model.layers.2"));
     assert!(config("head_dim", huge.clone()).contains("q_proj.weight is [128, 64], and config.json says [4611686018427387904, 64]"));
-    assert!(config("head_dim", json!(1_u64 << 62)).contains("head_dim 4611686018427387904 cannot be"));
-    assert!(config("head_dim", json!(33)).contains("head_dim 33"));
+    assert!(config("head_dim", json!(1_u64 << 62)).contains("heads of 4611686018427387904 numbers cannot be"));
+    assert!(config("head_dim", json!(33)).contains("heads of 33 numbers cannot be"));
     assert!(config("head_dim", json!(16)).contains("q_proj.weight is [128, 64], and config.json says [64, 64]"));
-    assert!(config("num_key_value_heads", json!(3)).contains("num_attention_heads 4 cannot be shared by num_key_value_heads 3"));
-    assert!(config("num_key_value_heads", json!(0)).contains("num_key_value_heads 0"));
+    assert!(config("num_key_value_heads", json!(3)).contains("4 heads cannot share 3 for keys and values"));
+    assert!(config("num_key_value_heads", json!(0)).contains("4 heads cannot share 0"));
     assert!(config("hidden_size", json!(0)).contains("a size is 0"));
     assert!(config("hidden_size", json!(-64)).contains("config.json"));
     assert!(config("rope_theta", Value::Null).contains("rope_theta is missing"));
@@ -186,8 +197,8 @@ fn files_that_are_missing_cut_off_or_elsewhere_are_named() {
 #[test]
 fn devices_and_endpoints_that_cannot_be_are_named() {
     let tiny = Tiny::copy("tied");
-    let cuda = tiny.try_load(|options| options.devices = vec![Device::Cuda(0)]).err().unwrap().to_string();
-    assert!(cuda.contains("cuda:0"), "{cuda}");
+    let cuda = tiny.try_load(|options| options.devices = vec![Device::Cuda(4096)]).err().unwrap().to_string();
+    assert!(cuda.contains("cuda:4096"), "{cuda}");
     let options = LoadOptions::new(std::sync::Arc::new(MapStore::default()));
     let endpoint = Qwen3.load(&Source::Endpoints(Default::default()), &options, &Silent).err().expect("refused");
     assert!(endpoint.to_string().contains("set `source`"));

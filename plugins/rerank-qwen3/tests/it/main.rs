@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 
+mod chunks;
 mod detect;
+mod gguf;
 mod load;
 mod parity;
 mod score;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::tiny::Tiny;
 
 /// Returns the largest distance of a probability, and of a pair of log-odds, from the reference's.
-fn distance(tiny: &Tiny, name: &str, set: impl Fn(&mut LoadOptions)) -> (f32, f32) {
+pub(crate) fn distance(tiny: &Tiny, name: &str, set: impl Fn(&mut LoadOptions)) -> (f32, f32) {
     let (mut by_score, mut by_odds) = (0f32, 0f32);
     for case in Tiny::expected(name)["cases"].as_array().unwrap() {
         let mut model = tiny.load(|options| {

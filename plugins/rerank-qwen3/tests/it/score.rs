@@ -12,6 +12,7 @@ use rerank_plugin::{
     ControlTokens, Digest128, Document, Fault, Image, Pair, Part, Query, Silent, Stop,
     testing::conformance::{self, Tolerance, document, query},
 };
+use rerank_qwen3::Qwen3;
 
 use crate::tiny::{Model, Tiny};
 
@@ -25,7 +26,7 @@ fn it_conforms() {
 
 #[test]
 fn fingerprints_follow_the_options_that_change_scores() {
-    conformance::check_fingerprints(|set| Tiny::copy("tied").try_load(set).unwrap(), 512);
+    conformance::check_fingerprints(&Qwen3, |set| Tiny::copy("tied").try_load(set).unwrap(), 512);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn every_bad_answer_is_named() {
         }
     }
     assert!(matches!(fault(Manner::Say(429, "slow down")), Fault::Busy(_)), "too much to do is no fault of the model");
-    assert!(matches!(fault(Manner::Say(413, "too long")), Fault::Input(_)), "a document that is too large is this document's fault");
+    assert!(matches!(fault(Manner::Say(413, "too long")), Fault::Model(_)), "all are refused");
 }
 
 #[test]

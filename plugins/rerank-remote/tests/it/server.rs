@@ -31,6 +31,8 @@ pub enum Manner {
     Score,
     /// Scores at most as many documents at once, and says 413 to more.
     AtMost(usize),
+    /// Refuses more documents, or one of more characters, with 422 and these words; else scores.
+    Limited { documents: usize, characters: usize, say: (&'static str, &'static str) },
     /// Says this, and nothing else.
     Say(u16, &'static str),
     /// Never answers.
@@ -106,6 +108,7 @@ impl Drop for Open {
 async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).expect("a call in JSON");
     let documents: Vec<f64> = texts(&body["documents"]);
+    let longest = body["documents"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::len).max();
     let token = headers.get("authorization").map(|value| value.to_str().expect("text").to_owned());
     shared.calls.lock().expect("unpoisoned").push(Call { path: uri.path().to_owned(), token, body });
     shared.open.fetch_add(1, Ordering::SeqCst);
@@ -113,7 +116,9 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     let manner = *shared.manner.lock().expect("unpoisoned");
     match manner {
         Manner::AtMost(most) if documents.len() > most => (StatusCode::PAYLOAD_TOO_LARGE, "batch size is over the limit").into_response(),
-        Manner::Score | Manner::AtMost(_) => {
+        Manner::Limited { documents: most, say, .. } if documents.len() > most => (StatusCode::UNPROCESSABLE_ENTITY, say.0).into_response(),
+        Manner::Limited { characters, say, .. } if longest > Some(characters) => (StatusCode::UNPROCESSABLE_ENTITY, say.1).into_response(),
+        Manner::Score | Manner::AtMost(_) | Manner::Limited { .. } => {
             let mut results: Vec<Value> =
                 documents.iter().enumerate().map(|(index, score)| json!({ "index": index, "relevance_score": score })).collect();
             results.reverse();

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rerank_plugin::{Digest128, Fault, Prepared, PreparedQuery, Scale, Score};
+use rerank_plugin::{Digest128, Document, Fault, Prepared, PreparedQuery, Query, Scale, Score};
 
 use super::{super::*, query};
 use crate::rerank::Reason;
@@ -43,6 +43,8 @@ pub(super) struct Device {
     pub(super) per_token: Duration,
     /// Whether scores are kept.
     pub(super) keeps: bool,
+    /// Whether a document that was scored once costs nothing any more, for any query.
+    pub(super) keeps_vectors: bool,
     pub(super) batch_tokens: u32,
     pub(super) max_queue: usize,
     /// Documents that make it panic.
@@ -97,6 +99,7 @@ pub(super) struct Drive {
     passes: Vec<Option<(Instant, Instant, Vec<PassPair>)>>,
     running: Vec<Running>,
     scores: HashMap<PairKey, Score>,
+    vectors: HashSet<u128>,
     /// When each pair was computed.
     computed: HashMap<PairKey, Vec<Instant>>,
     names: HashMap<QueryKey, u128>,
@@ -111,6 +114,7 @@ impl Default for Device {
             fixed: ms(1),
             per_token: Duration::from_micros(10),
             keeps: true,
+            keeps_vectors: false,
             batch_tokens: 16_384,
             max_queue: 4096,
             panics: HashSet::new(),
@@ -130,8 +134,8 @@ impl Drive {
             max_queue: device.max_queue,
             batch_tokens: device.batch_tokens,
             target: ms(25),
-            keeps: device.keeps,
-            keeps_vectors: false,
+            keeps: device.keeps || device.keeps_vectors,
+            keeps_vectors: device.keeps_vectors,
             workers: device.workers,
         };
         let now = Instant::now();
@@ -143,6 +147,7 @@ impl Drive {
             device,
             running: Vec::new(),
             scores: HashMap::new(),
+            vectors: HashSet::new(),
             computed: HashMap::new(),
             names: (0..QUERIES).map(|number| (query(number), number)).collect(),
             made: Vec::new(),
@@ -195,23 +200,52 @@ impl Drive {
                 let (supplies_at, known) = (Some(self.now + planned.prepares), documents - missing.len());
                 self.running.push(Running { planned, id, asked, known, missing, supplies_at, leaves_at });
             }
-            Err(reason) => self.became.push(Became { planned, asked: 0, scored: 0, took: Duration::ZERO, refused: Some(reason) }),
+            Err(reason) => {
+                if reason == Reason::Overloaded && self.device.keeps_vectors {
+                    self.shed(&planned, &missing);
+                }
+                self.became.push(Became { planned, asked: 0, scored: 0, took: Duration::ZERO, refused: Some(reason) });
+            }
         }
+    }
+
+    /// Hands in what is worth computing when there is time.
+    fn shed(&mut self, planned: &Planned, missing: &[usize]) {
+        let document = |place: &usize| Document { parts: Vec::new(), digest: Digest128(planned.documents[*place]) };
+        let of_none = Query { instruction: None, parts: Vec::new(), digest: Digest128(planned.query) };
+        let documents = missing.iter().map(document).collect();
+        self.schedule.shed(LateSearch { name: query(planned.query), query: of_none, documents });
+    }
+
+    /// Prepares documents that were handed in so.
+    fn prepare(&mut self, search: LateSearch) {
+        assert!(self.device.keeps_vectors, "nothing is handed in unprepared");
+        let pairs = search.documents.iter().map(|own| (0, own.digest, self.prepared(own.digest.0))).collect();
+        self.schedule.keep_late(search.name, &PreparedQuery::new(3, ()), pairs);
+    }
+
+    fn prepared(&self, document: u128) -> Prepared {
+        let is_known = self.vectors.contains(&document);
+        Prepared::new(if is_known { 0 } else { (self.device.length)(document) }, document)
+    }
+
+    fn items(&self, search: &Running) -> Vec<Item> {
+        let item = |place: usize| {
+            let document = search.planned.documents[place];
+            Item { place, document: Digest128(document), prepared: Ok(self.prepared(document)) }
+        };
+        search.missing.iter().copied().take_while(|place| *place < search.asked).map(item).collect()
     }
 
     fn supply(&mut self) {
         let mut shed = Vec::new();
-        for search in &mut self.running {
-            if search.supplies_at.is_none_or(|at| at > self.now) {
+        for turn in 0..self.running.len() {
+            if self.running[turn].supplies_at.is_none_or(|at| at > self.now) {
                 continue;
             }
+            let items = self.items(&self.running[turn]);
+            let search = &mut self.running[turn];
             search.supplies_at = None;
-            let item = |place: usize| {
-                let document = search.planned.documents[place];
-                let prepared = Ok(Prepared::new((self.device.length)(document), document));
-                Item { place, document: Digest128(document), prepared }
-            };
-            let items = search.missing.iter().copied().take_while(|place| *place < search.asked).map(item).collect();
             let supply = Supply { name: query(search.planned.query), query: PreparedQuery::new(3, ()), items };
             let known = |key: PairKey| self.scores.get(&key).copied();
             match self.schedule.supply(search.id, supply, known, self.now) {
@@ -278,13 +312,16 @@ impl Drive {
             if self.passes[worker].is_some() {
                 continue;
             }
-            let Task { work, .. } = self.schedule.take(worker, self.now);
-            let pairs = match work {
-                TaskWork::Pass(pairs) => pairs,
-                TaskWork::Nothing => continue,
-                TaskWork::Prepare(_) => panic!("nothing is handed in unprepared"),
+            let pairs = loop {
+                match self.schedule.take(worker, self.now).work {
+                    TaskWork::Pass(pairs) => break pairs,
+                    TaskWork::Nothing => break Vec::new(),
+                    TaskWork::Prepare(search) => self.prepare(search),
+                }
             };
-            assert!(!pairs.is_empty());
+            if pairs.is_empty() {
+                continue;
+            }
             let costs: Vec<u32> = pairs.iter().map(|pair| pair.prepared.cost()).collect();
             let tokens: u32 = costs.iter().sum();
             assert!(tokens <= self.device.batch_tokens || pairs.len() == 1, "{tokens} tokens in a pass");
@@ -307,7 +344,9 @@ impl Drive {
                     let key = pair.name.pair(pair.document);
                     let computed = self.computed.entry(key).or_default();
                     computed.push(self.now);
-                    assert!(computed.len() == 1 || !self.device.keeps, "a pair is computed twice");
+                    let is_free = pair.prepared.cost() == 0;
+                    assert!(computed.len() == 1 || !self.device.keeps || is_free, "a pair is computed twice");
+                    self.vectors.extend(self.device.keeps_vectors.then_some(pair.document.0));
                     if self.device.keeps {
                         self.scores.insert(key, *score);
                     }
@@ -338,5 +377,6 @@ impl Drive {
         assert_eq!(self.schedule.waiting(), (0, 0));
         assert!(self.schedule.pairs.is_empty() && self.schedule.groups.is_empty(), "{} pairs are left", self.schedule.pairs.len());
         assert!(self.schedule.lanes.values().all(|lane| lane.searches.is_empty()));
+        assert!(self.schedule.late.pop_search().is_none(), "searches that were shed are left");
     }
 }

@@ -48,11 +48,12 @@ fn searches() -> impl Strategy<Value = Vec<Planned>> {
 }
 
 fn devices() -> impl Strategy<Value = Device> {
-    (1..3_usize, 0..10_u64, 1..200_u64, any::<bool>()).prop_map(|(workers, fixed, per_token, keeps)| Device {
+    (1..3_usize, 0..10_u64, 1..200_u64, any::<[bool; 2]>()).prop_map(|(workers, fixed, per_token, [keeps, keeps_vectors])| Device {
         workers,
         fixed: ms(fixed),
         per_token: std::time::Duration::from_micros(per_token),
         keeps,
+        keeps_vectors,
         ..Device::default()
     })
 }

@@ -1,13 +1,21 @@
-//! What every local reranker promises, checked on any of them.
+//! What every local reranker promises, checked on any of them. That each check finds its fault is shown in `planted`.
+
+mod chunks;
+mod fingerprints;
+#[cfg(test)]
+mod planted;
 
 use std::{array, sync::Arc};
 
 use crate::{
-    ControlTokens, Digest128, Document, Dtype, Fault, Fingerprint, LoadOptions, Loaded, Pair, Part, Prepared, PreparedQuery, Preparer,
-    Query, Score, Scorer, StateId, Stop,
+    Digest128, Document, Fault, LoadOptions, Loaded, Pair, Part, Prepared, PreparedQuery, Preparer, Query, Score, Scorer, StateId, Stop,
 };
 
+pub use chunks::check_chunks;
+pub use fingerprints::check_fingerprints;
+
 const SENTENCE: &str = "a red running shoe with a white sole, made for wet roads ";
+const OTHER: &str = "a book about the history of shipping, from rafts to steamers ";
 
 /// How far two computations of one score may lie apart.
 #[derive(Clone, Copy, Debug)]
@@ -43,53 +51,12 @@ pub fn check(loaded: Loaded, Tolerance(tolerance): Tolerance) {
         model.batches_equal_singles();
         model.order_does_not_matter();
         model.searches_mix();
+        model.costs_are_told();
         model.awkward_texts_are_scored_or_refused_alone();
         model.asking_to_stop_stops();
         model.asking_midway_leaves_the_rest();
         model.states_end();
         model.vectors_are_told_truly();
-    }
-}
-
-/// Checks that the fingerprint changes with every option that changes scores, and with no other.
-///
-/// `load` loads the model with the options changed by what it is handed; `max_tokens` is another number than the model's own.
-///
-/// # Panics
-/// Where a fingerprint does not change or should not have changed, in words that name the option.
-pub fn check_fingerprints(load: impl Fn(Change<'_>) -> Loaded, max_tokens: u32) {
-    let card = |set: Change<'_>| {
-        let Loaded::Local { preparer, .. } = load(set) else { panic!("conformance is about local models") };
-        preparer.card().clone()
-    };
-    let plain = card(&|_| {});
-    assert_ne!(plain.max_tokens, max_tokens, "another number than the model's own is asked for");
-    let harmless: [(&str, Change<'_>); 4] = [
-        ("nothing", &|_| {}),
-        ("threads", &|options| options.threads = 2),
-        ("batch-tokens", &|options| options.batch_tokens = 7),
-        ("the processor's own dtype", &|options| options.dtype = Some(Dtype::F32)),
-    ];
-    for (name, set) in harmless {
-        assert_eq!(card(set).fingerprint, plain.fingerprint, "{name} changes no score, so not the fingerprint either");
-    }
-    let cut = move |options: &mut LoadOptions| options.max_tokens = Some(max_tokens);
-    let mut changes: Vec<(&str, Change<'_>)> = vec![
-        ("max-tokens", &cut),
-        ("dtype f16", &|options| options.dtype = Some(Dtype::F16)),
-        ("dtype bf16", &|options| options.dtype = Some(Dtype::Bf16)),
-        ("control-tokens", &|options| options.control_tokens = ControlTokens::Parse),
-    ];
-    if plain.keeps_vectors {
-        changes.push(("dimensions", &|options| options.dimensions = Some(3)));
-        changes.push(("vectors", &|options| options.half_vectors = true));
-    }
-    let mut seen: Vec<(&str, Fingerprint)> = vec![("no change", plain.fingerprint)];
-    for (name, set) in changes {
-        let own = card(set).fingerprint;
-        let same = seen.iter().find(|(_, other)| *other == own);
-        assert!(same.is_none(), "the fingerprint with {name} changed is that with {same:?}");
-        seen.push((name, own));
     }
 }
 
@@ -115,6 +82,11 @@ fn some_texts() -> Vec<Arc<str>> {
     texts.into_iter().map(Arc::from).chain(long.into_iter().map(Arc::from)).collect()
 }
 
+/// Texts that no model reads in whole.
+fn long_texts() -> [String; 2] {
+    ["word ".repeat(100_000), "x".repeat(1_000_000)]
+}
+
 /// Texts that people and programs leave behind, and those that somebody makes to break a model.
 fn awkward_texts() -> Vec<String> {
     let short = [
@@ -131,8 +103,14 @@ fn awkward_texts() -> Vec<String> {
         "红色的鞋子",
         "[SEP] [CLS] </s> <|im_end|> <|endoftext|>",
     ];
-    let long = ["word ".repeat(100_000), "x".repeat(1_000_000), "e\u{301}".repeat(1000), " ".repeat(10_000)];
-    short.into_iter().map(String::from).chain(long).collect()
+    let long = ["e\u{301}".repeat(1000), " ".repeat(10_000)];
+    short.into_iter().map(String::from).chain(long).chain(long_texts()).collect()
+}
+
+/// Returns documents of a dozen sentences, whose texts begin with `name`, and say what searches of this file ask for far behind it.
+fn long_documents(name: &str, count: usize) -> Vec<Arc<str>> {
+    let (first, then) = (OTHER.repeat(4), SENTENCE.repeat(8));
+    (0..count).map(|number| Arc::from(format!("{name} {number} {first}{then}"))).collect()
 }
 
 fn is_scored_or_blamed<T>(result: &Result<T, Fault>) -> bool {
@@ -215,6 +193,17 @@ impl Model<'_> {
         }
     }
 
+    /// What is still to be computed is something, and never more than the model reads.
+    fn costs_are_told(&self) {
+        let card = self.preparer.card();
+        let most = u64::from(card.max_tokens) * card.chunking.map_or(1, |chunking| u64::from(chunking.max));
+        let asked = self.preparer.query(&query("red shoes")).expect("the query can be prepared");
+        for text in some_texts().iter().map(|text| format!("{text}, not seen yet")).chain(long_texts()) {
+            let cost = self.preparer.document(&asked, &document(&text)).map_or(1, |prepared| u64::from(prepared.cost()));
+            assert!((1..=most).contains(&cost), "a document costs from 1 to {most} tokens, and not {cost}");
+        }
+    }
+
     fn awkward_texts_are_scored_or_refused_alone(&mut self) {
         let plain: Arc<str> = Arc::from("wet roads ahead");
         let alone = self.scores_of("red shoes", array::from_ref(&plain));
@@ -272,7 +261,7 @@ impl Model<'_> {
         self.scorer.end(state);
     }
 
-    /// The second half of the looks at `stop` finds that somebody asked.
+    /// From some look at `stop` on, it finds that somebody asked.
     fn asking_midway_leaves_the_rest(&mut self) {
         const FAR: u64 = u64::MAX - 1;
         let counted = Stop::after(FAR);
@@ -280,21 +269,26 @@ impl Model<'_> {
         assert!(whole.iter().all(Result::is_ok), "nobody asked to stop: {whole:?}");
         let looks = FAR - counted.looks_left();
         assert!(looks >= 2, "a scorer looks at `stop` between its passes: {looks} looks");
-        let half = self.long_results("half", &Stop::after(looks / 2));
-        let is_fit = |result: &Result<Score, Fault>| matches!(result, Ok(_) | Err(Fault::Stopped));
-        assert!(half.iter().all(is_fit), "what is left undone is stopped: {half:?}");
-        assert!(half.iter().any(Result::is_ok), "what was computed before somebody asked is kept: {half:?}");
-        assert!(half.contains(&Err(Fault::Stopped)), "what comes after is left: {half:?}");
-        let again = self.long_results("half", &Stop::default());
-        for (cut, full) in half.iter().zip(&again).filter(|(cut, _)| cut.is_ok()) {
-            let orders = [cut, full].map(|result| result.as_ref().map(|score| score.order()).expect("a score"));
-            self.assert_equal(&orders[..1], &orders[1..], "a search that is stopped changes no score");
+        // Each name makes other documents, so that no kept vector helps.
+        for (name, after) in [("quarter", looks / 4), ("half", looks / 2), ("nearly all", looks - 1)] {
+            let cut = self.long_results(name, &Stop::after(after));
+            let is_fit = |result: &Result<Score, Fault>| matches!(result, Ok(_) | Err(Fault::Stopped));
+            assert!(cut.iter().all(is_fit), "what is left undone is stopped: {cut:?}");
+            if name == "half" {
+                assert!(cut.iter().any(Result::is_ok), "what was computed before somebody asked is kept: {cut:?}");
+                assert!(cut.contains(&Err(Fault::Stopped)), "what comes after is left: {cut:?}");
+            }
+            let again = self.long_results(name, &Stop::default());
+            for (kept, full) in cut.iter().zip(&again).filter(|(kept, _)| kept.is_ok()) {
+                let orders = [kept, full].map(|result| result.as_ref().map(|score| score.order()).expect("a score"));
+                self.assert_equal(&orders[..1], &orders[1..], "a search that is stopped changes no score");
+            }
         }
     }
 
     /// Scores two dozen long documents, whose texts begin with `name`.
     fn long_results(&mut self, name: &str, stop: &Stop) -> Vec<Result<Score, Fault>> {
-        let texts: Vec<Arc<str>> = (0..24).map(|number| Arc::from(format!("{name} {number} {}", SENTENCE.repeat(12)))).collect();
+        let texts = long_documents(name, 24);
         let (prepared, documents) = self.prepare("red shoes", &texts);
         let state = self.begin(&prepared);
         let batch: Vec<_> = documents.iter().map(|document| (state, document)).collect();
