@@ -101,6 +101,10 @@ bench-batching *arguments:
 bench-minilm *arguments:
     cargo bench --features real-engines,real-model --bench minilm -- {{arguments}}
 
+# Compares the model code with candle's own, ONNX Runtime and OpenVINO (pip fetches 2 GB once, or name an interpreter: --python; ten minutes).
+bench-models *arguments:
+    python3 plugins/rerank-candle/benches/models/compare.py {{arguments}}
+
 # Runs everything that must hold before a change is taken.
 ci:
     bash .ci/run

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test")]
 
-use std::{sync::Arc, time::Instant};
+use std::{fs, path::Path, sync::Arc, time::Instant};
 
 use podium::{
     config::{Environment, Model},
@@ -14,6 +14,12 @@ use rerank_plugin::{
     ControlTokens, Device, Fault, Loaded, Pair, Preparer, Scorer, Silent, Stop, Vector,
     testing::conformance::{self, Tolerance, document, query},
 };
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Abstract {
+    text: String,
+}
 
 struct MiniLm {
     preparer: Arc<dyn Preparer>,
@@ -94,6 +100,26 @@ fn vectors_are_those_of_the_authors() {
     assert_eq!(vectors[0].components().len(), 384);
     assert!(distance(&vectors[0].components(), &[0.0677, 0.0635, 0.0487]) < 1e-3, "{:?}", &vectors[0].components()[..3]);
     assert!(distance(&vectors[1].components(), &[0.0864, 0.1028]) < 1e-3, "{:?}", &vectors[1].components()[..2]);
+}
+
+/// 200 abstracts, of which none is stored here: only what transformers makes of them (`real_model/cranfield.py`).
+#[test]
+fn vectors_of_abstracts_are_those_of_the_reference() {
+    const UNIT: f32 = 32767.0;
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("shared/data/cranfield/corpus.jsonl"));
+    let Some(corpus) = above.find_map(|path| fs::read_to_string(path).ok()) else {
+        return println!("skipped: no ../shared");
+    };
+    let abstracts = corpus.lines().map(|line| serde_json::from_str::<Abstract>(line).unwrap().text).filter(|text| !text.is_empty());
+    let texts: Vec<String> = abstracts.take(200).collect();
+    let numbers = include_bytes!("real_model/cranfield.i16").chunks_exact(2);
+    let right: Vec<f32> = numbers.map(|bytes| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / UNIT).collect();
+    let vectors = MiniLm::load(2).vectors(&texts);
+    assert_eq!(vectors.len() * 384, right.len());
+    let apart =
+        vectors.iter().zip(right.chunks_exact(384)).map(|(vector, right)| distance(&vector.components(), right)).fold(0.0, f32::max);
+    println!("{} abstracts: at most {apart:.1e} apart, of which {:.1e} may be the rounding of what is stored", texts.len(), 0.5 / UNIT);
+    assert!(apart <= 1e-4, "{apart}");
 }
 
 #[test]

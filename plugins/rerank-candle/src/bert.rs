@@ -1,12 +1,12 @@
 //! The body of BERT and of XLM-RoBERTa, which differ in where positions begin.
 
 use candle_core::Tensor;
-use candle_nn::{LayerNorm, Linear, Module, VarBuilder};
+use candle_nn::{LayerNorm, Module, VarBuilder};
 use rerank_plugin::{Folder, LoadError};
 use serde::Deserialize;
 
 use crate::{
-    layers::{Activation, AfterAttention, chosen, norm, projection},
+    layers::{Activation, AfterAttention, Projection, chosen, norm},
     packed::{Attention, Hidden, Packed, TypedRow},
     shape::{CONFIG, head_size, positive},
 };
@@ -53,7 +53,7 @@ pub struct Bert {
 }
 
 struct Layer {
-    projection: Linear,
+    projection: Projection,
     rest: AfterAttention,
 }
 
@@ -187,12 +187,12 @@ impl Layer {
         let weights = joined("weight", &|name| own.get((hidden, hidden), name))?;
         let biases = joined("bias", &|name| own.get(hidden, name))?;
         let scale = (hidden as f64 / f64::from(shape.written.num_attention_heads)).powf(-0.5);
-        Ok(Self { projection: projection(weights, Some(biases), scale)?, rest: AfterAttention::load(tensors, (hidden, inner), eps)? })
+        Ok(Self { projection: Projection::new(weights, Some(biases), scale)?, rest: AfterAttention::load(tensors, (hidden, inner), eps)? })
     }
 
     fn forward(&self, states: &Tensor, packed: &Packed, how: (&Attention<'_>, Activation)) -> candle_core::Result<Tensor> {
         let (attention, activation) = how;
-        let attended = packed.attend(&self.projection.forward(states)?, attention)?;
+        let attended = packed.attend(&self.projection.forward(states)?, self.projection.bias.as_ref(), attention)?;
         self.rest.forward(&attended, states, activation)
     }
 }

@@ -12,6 +12,7 @@ mod fingerprint;
 mod frame;
 mod gguf;
 mod header;
+mod kernels;
 mod layers;
 mod matrix;
 mod modernbert;

@@ -8,7 +8,8 @@ use rerank_plugin::{Folder, LoadError};
 use serde::Deserialize;
 
 use crate::{
-    layers::{Activation, norm, projection},
+    kernels::gated,
+    layers::{Activation, Projection, norm},
     packed::{Attention, Hidden, Packed, Rotary, TypedRow},
     shape::{CONFIG, head_size, positive},
 };
@@ -69,7 +70,7 @@ pub struct ModernBert {
 struct Layer {
     /// The first layer has none: the embeddings are normed already.
     norm: Option<LayerNorm>,
-    projection: Linear,
+    projection: Projection,
     attended: Linear,
     inner_norm: LayerNorm,
     up: Linear,
@@ -225,7 +226,7 @@ impl Layer {
         let biases = if written.attention_bias { Some(attention.get(3 * hidden, "Wqkv.bias")?) } else { None };
         Ok(Self {
             norm: if number == 0 { None } else { Some(own_norm("attn_norm")?) },
-            projection: projection(weights, biases, (shape.head as f64).powf(-0.5))?,
+            projection: Projection::new(weights, biases, (shape.head as f64).powf(-0.5))?,
             attended: linear_b(hidden, hidden, written.attention_bias, attention.pp("Wo"))?,
             inner_norm: own_norm("mlp_norm")?,
             up: linear_b(hidden, 2 * inner, written.mlp_bias, inside.pp("Wi"))?,
@@ -237,10 +238,9 @@ impl Layer {
     fn forward(&self, states: &Tensor, packed: &Packed, how: (&Attention<'_>, Activation)) -> candle_core::Result<Tensor> {
         let (attention, activation) = how;
         let normed = self.norm.as_ref().map_or_else(|| Ok(states.clone()), |norm| norm.forward(states))?;
-        let states = (self.attended.forward(&packed.attend(&self.projection.forward(&normed)?, attention)?)? + states)?;
+        let attended = packed.attend(&self.projection.forward(&normed)?, self.projection.bias.as_ref(), attention)?;
+        let states = (self.attended.forward(&attended)? + states)?;
         let up = self.up.forward(&self.inner_norm.forward(&states)?)?;
-        let inner = up.dim(1)? / 2;
-        let gated = (activation.apply(&up.narrow(1, 0, inner)?.contiguous()?)? * up.narrow(1, inner, inner)?)?;
-        self.down.forward(&gated)? + states
+        self.down.forward(&gated(&up, activation)?)? + states
     }
 }

@@ -1,12 +1,15 @@
 //! Two models that take turns: how long each is busy, and how far apart their numbers lie.
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
+mod busy;
+
 use std::{
     collections::HashMap,
     fs,
     time::{Duration, Instant},
 };
 
+use busy::busy;
 use candle_core::{Device, Tensor, safetensors};
 use tempfile::TempDir;
 
@@ -47,13 +50,6 @@ fn timed(work: impl FnOnce() -> Numbers) -> (Duration, Numbers) {
     let results = work();
     let took = before.and_then(|before| Some(busy()? - before));
     (took.unwrap_or_else(|| began.elapsed()), results)
-}
-
-/// Returns the processor time of this process where Linux tells it, in hundredths of a second: other processes do not count.
-fn busy() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/self/stat").ok()?;
-    let fields = text.rsplit(')').next()?.split_whitespace().skip(11).take(2);
-    Some(Duration::from_millis(10 * fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()))
 }
 
 /// Splits rows into forward passes; `width` is what a row takes there.

@@ -1,15 +1,25 @@
 //! Attention that scores what two tokens say and how far apart they are, each of the other: disentangled attention.
 
 use candle_core::{DType, Tensor};
-use candle_nn::{Linear, Module, VarBuilder, linear, ops::softmax_last_dim};
+use candle_nn::{Module, VarBuilder, linear};
 
 use super::{DebertaShape, distance::Lines};
-use crate::{layers::projection, packed::Run};
+use crate::{kernels::softmax, layers::Projection, packed::Run};
+
+/// The most scores of contents (heads × rows × queries × keys) that are held at once; those of positions beside them are up to four
+/// times as many, so that all are some 20 MiB.
+const SCORES: usize = 1 << 20;
+
+/// Keys and queries of every distance that there is in rows of one length, by head.
+struct Tables {
+    keys: Option<Tensor>,
+    queries: Option<Tensor>,
+}
 
 /// The attention of one layer.
 pub(super) struct Attention {
     /// Queries, scaled, keys and values of contents, side by side.
-    projection: Linear,
+    projection: Projection,
     /// Keys of the positions, by head and line; the same for all rows, so that they are computed once.
     keys: Option<Tensor>,
     /// Queries of the positions, scaled.
@@ -27,10 +37,10 @@ impl Attention {
             |name: &str| Ok((tensors.get((hidden, hidden), &format!("{name}.weight"))?, tensors.get(hidden, &format!("{name}.bias"))?));
         let read: candle_core::Result<Vec<(Tensor, Tensor)>> = ["query_proj", "key_proj", "value_proj"].map(part).into_iter().collect();
         let (weights, biases): (Vec<Tensor>, Vec<Tensor>) = read?.into_iter().unzip();
-        let projection = projection(Tensor::cat(&weights, 0)?, Some(Tensor::cat(&biases, 0)?), shape.scale())?;
+        let projection = Projection::new(Tensor::cat(&weights, 0)?, Some(Tensor::cat(&biases, 0)?), shape.scale())?;
         let by_head = |states: Tensor| states.reshape((positions.dim(0)?, heads, hidden / heads))?.transpose(0, 1)?.contiguous();
         let (keys, queries) = if shape.written.share_att_key {
-            let both = projection.forward(positions)?;
+            let both = projection.with_bias(positions)?;
             (Some(both.narrow(1, hidden, hidden)?), Some(both.narrow(1, 0, hidden)?))
         } else {
             let own = |name: &str| linear(hidden, hidden, tensors.pp(name))?.forward(positions);
@@ -47,26 +57,50 @@ impl Attention {
 
     /// Attends inside each row; `runs` holds the lines of the positions with each run.
     pub(super) fn forward(&self, states: &Tensor, runs: &[(&Run, Lines)]) -> candle_core::Result<Tensor> {
-        let projected = self.projection.forward(states)?;
+        let projected = self.projection.with_bias(states)?;
         let parts: candle_core::Result<Vec<Tensor>> = runs.iter().map(|(run, lines)| self.attend(&projected, run, lines)).collect();
         Tensor::cat(&parts?, 0)
     }
 
-    /// Heads come before rows, so that one product makes the scores of positions for all rows of a head.
+    /// Some rows, or some heads of one, at a time, so that no more than [`SCORES`] are held at once; a head of one row at least.
     fn attend(&self, projected: &Tensor, run: &Run, lines: &Lines) -> candle_core::Result<Tensor> {
+        let rows = (SCORES / (self.heads * run.length * run.length)).clamp(1, run.rows);
+        let heads = (SCORES / (run.length * run.length)).clamp(1, self.heads);
+        let tables = Tables {
+            keys: self.keys.as_ref().map(|table| table.index_select(&lines.of_keys, 1)).transpose()?,
+            queries: self.queries.as_ref().map(|table| table.index_select(&lines.of_queries, 1)).transpose()?,
+        };
+        let part = |row: usize| self.some_rows(projected, &run.part(row, rows), (&tables, heads));
+        let parts: candle_core::Result<Vec<Tensor>> = (0..run.rows).step_by(rows).map(part).collect();
+        Tensor::cat(&parts?, 0)
+    }
+
+    /// Heads come before rows, so that one product makes the scores of positions for all rows of a head.
+    fn some_rows(&self, projected: &Tensor, run: &Run, (tables, heads): (&Tables, usize)) -> candle_core::Result<Tensor> {
         let (width, tokens) = (projected.dim(1)? / 3, run.rows * run.length);
         let own = projected.narrow(0, run.start, tokens)?.reshape((run.rows, run.length, 3, self.heads, width / self.heads))?;
         let own = own.permute((2, 3, 0, 1, 4))?.contiguous()?;
-        let (queries, keys, values) = (own.get(0)?, own.get(1)?, own.get(2)?);
+        let part = |head: usize| tables.attend(&own, (head, heads.min(self.heads - head)));
+        let parts: candle_core::Result<Vec<Tensor>> = (0..self.heads).step_by(heads).map(part).collect();
+        Tensor::cat(&parts?, 0)?.permute((1, 2, 0, 3))?.reshape((tokens, width))
+    }
+}
+
+// === impl Tables ===
+
+impl Tables {
+    /// Returns what some heads find; `own` holds queries, keys and values, each `[heads, rows, places, head size]`.
+    fn attend(&self, own: &Tensor, (first, heads): (usize, usize)) -> candle_core::Result<Tensor> {
+        let of = |kind: usize| own.get(kind)?.narrow(0, first, heads);
+        let (queries, keys) = (of(0)?, of(1)?);
         let mut scores = queries.matmul(&keys.t()?)?.to_dtype(DType::F32)?;
         if let Some(table) = &self.keys {
-            scores = (scores + by_distance(&queries, &table.index_select(&lines.of_keys, 1)?)?)?;
+            scores = (scores + by_distance(&queries, &table.narrow(0, first, heads)?)?)?;
         }
         if let Some(table) = &self.queries {
-            scores = (scores + by_distance(&keys, &table.index_select(&lines.of_queries, 1)?)?.t()?)?;
+            scores = (scores + by_distance(&keys, &table.narrow(0, first, heads)?)?.t()?)?;
         }
-        let weights = softmax_last_dim(&scores)?.to_dtype(projected.dtype())?;
-        weights.matmul(&values)?.permute((1, 2, 0, 3))?.reshape((tokens, width))
+        softmax(scores)?.to_dtype(own.dtype())?.matmul(&of(2)?)
     }
 }
 
