@@ -32,7 +32,10 @@ pub use source::{Attempt, SourceError, find};
 pub use store::Store;
 pub use vectors::Vectors;
 
-use crate::config::{self, Model, Secret, SecretError};
+use crate::{
+    config::{self, Model, Secret, SecretError},
+    machine::Memory,
+};
 
 /// Why a model did not load.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +204,7 @@ fn options(model: &Model, store: Arc<dyn ArtifactStore>) -> LoadOptions {
     options.dimensions = model.dimensions;
     options.half_vectors = model.half_vectors;
     options.chunking = model.chunking;
+    options.memory = Memory::of_this_machine().map(|memory| memory.bytes);
     options
 }
 

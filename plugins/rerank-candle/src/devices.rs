@@ -1,5 +1,7 @@
 //! Chooses where a model's workers compute, and in which numbers: the same for all of them, so that their scores are the same.
 
+use std::{fs, path::Path};
+
 use candle_core::{DType, Device as CandleDevice, utils::cuda_is_available};
 use rerank_plugin::{Device, Dtype, Folder, LoadError, LoadOptions, Placement, Progress};
 
@@ -9,6 +11,8 @@ use crate::{Gguf, Threads, Weights, open};
 pub struct Devices {
     opened: Vec<CandleDevice>,
     placement: Placement,
+    /// Bytes that there are for a processor's weights.
+    memory: Option<u64>,
 }
 
 // === impl Devices ===
@@ -28,7 +32,7 @@ impl Devices {
             named => (named.to_vec(), named.iter().map(|device| open(*device)).collect::<Result<_, _>>()?, None),
         };
         let dtype = options.dtype.unwrap_or(usual(&devices));
-        Ok(Self { opened, placement: Placement { devices, dtype, remark } })
+        Ok(Self { opened, placement: Placement { devices, dtype, remark }, memory: options.memory })
     }
 
     /// Where the model computes, for its card.
@@ -48,17 +52,36 @@ impl Devices {
     /// Reads a checkpoint once, and returns its weights on each device.
     ///
     /// # Errors
-    /// As [`Weights::read`].
+    /// As [`Weights::read`], or that the machine has less memory than they take.
     pub fn read(&self, folder: &Folder, progress: &dyn Progress) -> Result<Vec<Weights>, LoadError> {
+        let bytes = || Ok(Weights::numbers(folder)?.saturating_mul(self.dtype().size_in_bytes() as u64));
+        self.fits(folder.path(), &format!(" in {}", self.placement.dtype), bytes)?;
         Weights::read_to_all(folder, &self.opened, progress)
     }
 
     /// The same for a decoder's GGUF file.
     ///
     /// # Errors
-    /// As [`Weights::of_gguf`].
+    /// As [`Weights::of_gguf`], or that the machine has less memory than they take.
     pub fn read_gguf(&self, gguf: &Gguf, progress: &dyn Progress) -> Result<Vec<Weights>, LoadError> {
+        let size = |source| LoadError::Unreadable { path: gguf.path().to_owned(), source };
+        self.fits(gguf.path(), "", || Ok(fs::metadata(gguf.path()).map_err(size)?.len()))?;
         Weights::of_gguf_to_all(gguf, &self.opened, progress)
+    }
+
+    /// Makes sure that the machine has the memory that weights take on a processor: the system ends whoever takes more, and with it
+    /// searches that need no model.
+    fn fits(&self, path: &Path, form: &str, bytes: impl FnOnce() -> Result<u64, LoadError>) -> Result<(), LoadError> {
+        let Some(memory) = self.memory.filter(|_| self.placement.devices.contains(&Device::Cpu)) else { return Ok(()) };
+        let bytes = bytes()?;
+        if bytes <= memory {
+            return Ok(());
+        }
+        let [bytes, memory] = [bytes, memory].map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
+        Err(LoadError::Unsupported {
+            reason: format!("{} takes {bytes}{form}, and this machine has {memory}", path.display()),
+            remedy: "take a smaller model, a GGUF file (of Qwen3), or `dtype` bf16 or f16, or run it elsewhere (kind remote)".into(),
+        })
     }
 
     /// Starts the threads of one worker.
@@ -85,10 +108,10 @@ fn remark(error: LoadError) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::HashMap, sync::Arc};
 
-    use candle_core::DType;
-    use rerank_plugin::{Device, Dtype, LoadOptions, testing::MapStore};
+    use candle_core::{DType, Tensor, safetensors};
+    use rerank_plugin::{Device, Dtype, Folder, LoadOptions, Silent, testing::MapStore};
 
     use super::{Devices, usual};
 
@@ -97,6 +120,25 @@ mod tests {
         assert_eq!(usual(&[Device::Cpu]), Dtype::F32);
         assert_eq!(usual(&[Device::Cuda(0), Device::Cuda(1)]), Dtype::Bf16);
         assert_eq!(usual(&[Device::Cuda(0), Device::Cpu]), Dtype::F32);
+    }
+
+    #[test]
+    fn weights_that_the_machine_has_no_memory_for_are_refused_before_they_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tensors = HashMap::from([("a".to_owned(), Tensor::zeros((64, 64), DType::F16, &candle_core::Device::Cpu).expect("a tensor"))]);
+        safetensors::save(&tensors, folder.path().join("model.safetensors")).expect("a file");
+        let read = |memory| {
+            let mut options = LoadOptions::new(Arc::new(MapStore::default()));
+            options.memory = memory;
+            let devices = Devices::open(&options).expect("the processor");
+            devices.read(&Folder::open(folder.path()).expect("it is there"), &Silent).map(|read| read.len())
+        };
+        // Half of what they take in f32.
+        let error = read(Some(64 * 64 * 2)).expect_err("there is no room").to_string();
+        assert!(error.contains(" takes 0.0 GiB in f32, and this machine has 0.0 GiB; take a smaller model"), "{error}");
+        assert!(error.contains(&*folder.path().to_string_lossy()), "{error}");
+        assert_eq!(read(Some(64 * 64 * 4)).expect("there is room"), 1);
+        assert_eq!(read(None).expect("nobody knows"), 1);
     }
 
     #[test]

@@ -2,13 +2,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use candle_core::{DType, Device, Error, Shape, Tensor, safetensors};
+use candle_core::{DType, Device, Error, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use rerank_plugin::{Folder, LoadError, Progress};
 use sha2::{Digest, Sha256};
@@ -17,12 +15,9 @@ use crate::{
     Gguf,
     device::{first_line, has_no_room, is_of_device},
     gguf::gguf_name,
-    header,
     matrix::{Matrix, Stored},
+    shard::Shard,
 };
-
-/// How much is read between two words to the progress.
-const STRIDE: usize = 4 << 20;
 
 /// What other tools write in the place of safetensors.
 const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
@@ -67,29 +62,25 @@ impl Weights {
 
     /// The same for several devices; each file is read once.
     pub(crate) fn read_to_all(folder: &Folder, devices: &[Device], progress: &dyn Progress) -> Result<Vec<Self>, LoadError> {
-        let paths = folder.weights().map_err(|error| instead(folder, error))?;
+        let shards = shards(folder)?;
         progress.begin("reading weights", Some(folder.weights_size()));
         let mut all = vec![HashMap::new(); devices.len()];
         let mut hash = Sha256::new();
-        for path in &paths {
-            header::check(path)?;
-            let bytes = read(path, progress).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
-            hash.update(&bytes);
-            for (device, own) in devices.iter().zip(&mut all) {
-                let tensors = safetensors::load_buffer(&bytes, device).map_err(|error| failed(path, &error))?;
-                if let Some(name) = tensors.keys().filter(|name| own.contains_key(*name)).min() {
-                    return Err(LoadError::Malformed { path: path.clone(), reason: format!("the tensor {name} is in two files") });
-                }
-                own.extend(tensors);
-            }
+        for shard in &shards {
+            hash = shard.read(devices, &mut all, (hash, progress))?;
         }
-        let path = paths.into_iter().next().unwrap_or_else(|| folder.path().to_owned());
+        let path = shards.first().map_or_else(|| folder.path(), Shard::path).to_owned();
         let digest = hash.finalize().into();
         let weights = |(device, tensors): (&Device, HashMap<String, Tensor>)| {
             let tensors = tensors.into_iter().map(|(name, tensor)| (name, Stored::Plain(tensor))).collect();
             Self { tensors, device: device.clone(), path: path.clone(), digest, form: Form::Safetensors }
         };
         Ok(devices.iter().zip(all).map(weights).collect())
+    }
+
+    /// Returns how many numbers the safetensors files of a folder hold, read from their headers.
+    pub(crate) fn numbers(folder: &Folder) -> Result<u64, LoadError> {
+        Ok(shards(folder)?.iter().map(Shard::numbers).sum())
     }
 
     /// Reads a decoder's GGUF file, of which the quantised tensors stay as they are. Its tensors are asked for by the names that
@@ -220,6 +211,11 @@ impl Weights {
     }
 }
 
+fn shards(folder: &Folder) -> Result<Vec<Shard>, LoadError> {
+    let paths = folder.weights().map_err(|error| instead(folder, error))?;
+    paths.iter().map(|path| Shard::open(path)).collect()
+}
+
 pub(crate) fn failed(path: &Path, error: &Error) -> LoadError {
     let (words, path) = (first_line(error), path.to_owned());
     if has_no_room(error) {
@@ -270,19 +266,6 @@ impl Form {
             Self::Safetensors => "config.json",
             Self::Gguf => "its metadata",
         }
-    }
-}
-
-fn read(path: &Path, progress: &dyn Progress) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
-    loop {
-        let got = (&mut file).take(STRIDE as u64).read_to_end(&mut bytes)?;
-        if got == 0 {
-            return Ok(bytes);
-        }
-        progress.advance(got as u64);
     }
 }
 

@@ -120,6 +120,8 @@ pub struct LoadOptions {
     pub half_vectors: bool,
     /// How long documents are cut into chunks; `None`: they are cut at the model's limit, and the rest is not read.
     pub chunking: Option<Chunking>,
+    /// Bytes of memory that the machine has, where the host knows: weights that take more are refused before they are read.
+    pub memory: Option<u64>,
     /// Where vectors and other artifacts are kept.
     pub store: Arc<dyn ArtifactStore>,
 }
@@ -211,6 +213,7 @@ impl LoadOptions {
             dimensions: None,
             half_vectors: false,
             chunking: None,
+            memory: None,
             store,
         }
     }
