@@ -14,7 +14,7 @@ fmt:
 
 # Runs clippy as strictly as CI does.
 lint:
-    cargo clippy --workspace --all-targets --features real-engines,real-model,real-servers,real-weights -- -D warnings
+    cargo clippy --workspace --all-targets --features real-engines,real-model,real-servers,real-weights,rerank-cross-encoder/real-cuda,rerank-embedding/real-cuda,rerank-qwen3/real-cuda -- -D warnings
 
 # Runs the tests on a real OpenSearch and a real Elasticsearch (Maven and Java 21 or newer; the first time fetches 115 MB).
 engines *filter:
@@ -34,7 +34,7 @@ cuda-build capability="80":
 
 # Runs every family on the first CUDA device against the reference (needs a CUDA toolkit).
 cuda-test:
-    cargo test --release --features cuda -p rerank-cross-encoder -p rerank-embedding -p rerank-qwen3 --test cuda -- --nocapture
+    cargo test --release --features cuda,real-cuda -p rerank-cross-encoder -p rerank-embedding -p rerank-qwen3 --test cuda -- --nocapture
 
 # Measures the shapes of common models on a device: just bench-device cuda:0 bf16 (a CUDA device needs --features cuda).
 bench-device device="cpu" dtype="f32" *arguments:

@@ -21,6 +21,18 @@ struct Open {
     fault: Option<Fault>,
 }
 
+/// Returns how many tokens the next pass may have, when a device had no room for this one and nobody else can make it smaller: a schedule
+/// takes documents out of a pass, and here all rows (document, tokens) are one document's.
+pub fn smaller_pass<'a>(
+    mut results: impl ExactSizeIterator<Item = &'a Result<Score, Fault>>,
+    rows: impl Iterator<Item = (usize, usize)>,
+) -> Option<usize> {
+    let had_no_room = results.len() > 1 && results.all(|result| matches!(result, Err(Fault::Batch(_))));
+    let (documents, tokens): (Vec<usize>, Vec<usize>) = rows.unzip();
+    let is_one = documents.windows(2).all(|pair| pair[0] == pair[1]);
+    (had_no_room && is_one).then(|| tokens.iter().sum::<usize>() / 2)
+}
+
 // === impl Chunks ===
 
 impl Chunks {
@@ -136,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
     use rerank_plugin::{Chunking, Fault, Scale, Score};
 
-    use super::{Chunks, Results};
+    use super::{Chunks, Results, smaller_pass};
 
     fn chunks(tokens: u32, overlap: u32, max: u32) -> Chunks {
         Chunks::new(Some(Chunking { tokens, overlap, max }), 1000).unwrap()
@@ -230,5 +242,15 @@ mod tests {
         assert!(results.has_failed(3) && !results.has_failed(2));
         let expected = [score(-2.0), score(2.0), Err(Fault::Stopped), Err(Fault::Model("broken".into())), Err(Fault::Stopped)];
         assert_eq!(results.finish(), expected);
+    }
+
+    #[test]
+    fn a_pass_of_one_document_is_made_smaller_here() {
+        let no_room = || Err(Fault::Batch("no room".into()));
+        let one = [(3, 100), (3, 60)];
+        assert_eq!(smaller_pass([no_room(), no_room()].iter(), one.into_iter()), Some(80));
+        assert_eq!(smaller_pass([no_room(), no_room()].iter(), [(3, 100), (4, 60)].into_iter()), None, "the schedule takes one out");
+        assert_eq!(smaller_pass([no_room()].iter(), [(3, 100)].into_iter()), None, "there is no smaller pass");
+        assert_eq!(smaller_pass([Err(Fault::Stopped), Err(Fault::Stopped)].iter(), one.into_iter()), None);
     }
 }

@@ -24,7 +24,7 @@ mod tokens;
 mod weights;
 
 pub use bert::{Bert, BertShape};
-pub use chunks::{Chunks, Results};
+pub use chunks::{Chunks, Results, smaller_pass};
 pub use deberta::{Deberta, DebertaShape};
 pub use decoder::{Asked, Decoder, DecoderShape, Halt, Past, Row};
 pub use device::{fault, open};

@@ -221,7 +221,8 @@ pub(crate) fn failed(path: &Path, error: &Error) -> LoadError {
     if has_no_room(error) {
         return LoadError::Unsupported {
             reason: format!("{} does not fit into the device's memory ({words})", path.display()),
-            remedy: "set `dtype` to bf16 or f16, use another device, or end what else runs there (`nvidia-smi` shows it)".into(),
+            remedy: "use another device, such as cpu, or bf16 where `dtype` is f32, or end what else runs there (`nvidia-smi` shows it)"
+                .into(),
         };
     }
     if is_of_device(error) {

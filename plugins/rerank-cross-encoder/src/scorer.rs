@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
-use rerank_candle::{Results, Threads, TypedRow, fault};
+use rerank_candle::{Results, Threads, TypedRow, fault, smaller_pass};
 use rerank_plugin::{Fault, LoadOptions, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector};
 
 use crate::{
@@ -34,9 +34,9 @@ impl PairScorer {
         Self { model, threads, batch_tokens, queries: HashSet::new(), next: 0 }
     }
 
-    /// Takes the rows of the next forward pass: the first that wait, as many as fit, and at least one, the longest first.
-    fn next_batch<'a>(&self, waiting: &mut Vec<Waiting<'a>>) -> Vec<Waiting<'a>> {
-        let mut left = self.batch_tokens;
+    /// Takes the rows of the next forward pass: the first that wait, as many as `left` tokens have room for, and at least one, the longest
+    /// first.
+    fn next_batch<'a>(waiting: &mut Vec<Waiting<'a>>, mut left: usize) -> Vec<Waiting<'a>> {
         let fit = waiting.iter().take_while(|Waiting { row, .. }| {
             let fits = row.tokens.len() <= left;
             left = left.saturating_sub(row.tokens.len());
@@ -96,13 +96,20 @@ impl Scorer for PairScorer {
         documents.sort_by_key(|(_, rows, _)| Reverse(rows.iter().map(|row| row.tokens.len()).max()));
         let rows = documents.into_iter().flat_map(|(place, rows, stop)| rows.iter().map(move |row| Waiting { place, row, stop }));
         let mut waiting: Vec<Waiting<'_>> = rows.collect();
+        let mut most = self.batch_tokens;
         loop {
             waiting.retain(|row| !results.has_failed(row.place) && !row.stop.asked());
             if waiting.is_empty() {
                 return results.finish();
             }
-            let now = self.next_batch(&mut waiting);
-            for (row, result) in now.iter().zip(self.forward(&now)) {
+            let now = Self::next_batch(&mut waiting, most);
+            let scored = self.forward(&now);
+            if let Some(fewer) = smaller_pass(scored.iter(), now.iter().map(|row| (row.place, row.row.tokens.len()))) {
+                most = fewer;
+                waiting.splice(..0, now);
+                continue;
+            }
+            for (row, result) in now.iter().zip(scored) {
                 results.add(row.place, result);
             }
         }

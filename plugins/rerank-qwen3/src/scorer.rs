@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use rerank_candle::{Decoder, Halt, Past, Results, Row, Threads};
+use rerank_candle::{Decoder, Halt, Past, Results, Row, Threads, smaller_pass};
 use rerank_plugin::{Fault, Pair, Prepared, PreparedQuery, Scale, Score, Scorer, StateId, Stop, Vector};
 
 use crate::preparer::{DocumentTokens, QueryTokens};
@@ -51,9 +51,8 @@ impl Qwen3Scorer {
         Ok(chunks.iter().map(move |tokens| Row { past: Some(past), tokens }))
     }
 
-    /// Returns how many of the first rows go into one pass, at least one.
-    fn pass_length(&self, waiting: &[Waiting<'_>]) -> usize {
-        let mut left = self.pass_tokens;
+    /// Returns how many of the first rows go into a pass of so many tokens, at least one.
+    fn pass_length(waiting: &[Waiting<'_>], mut left: usize) -> usize {
         let fits = |Waiting { row, .. }: &&Waiting<'_>| {
             let enough = row.tokens.len() <= left;
             left = left.saturating_sub(row.tokens.len());
@@ -93,22 +92,23 @@ impl Scorer for Qwen3Scorer {
                 Err(fault) => results.add(place, Err(fault)),
             }
         }
+        let mut most = self.pass_tokens;
         loop {
             waiting.retain(|row| !results.has_failed(row.place) && !row.stop.asked());
             if waiting.is_empty() {
                 return results.finish();
             }
-            let now: Vec<Waiting<'_>> = waiting.drain(..self.pass_length(&waiting)).collect();
-            match self.pass(&now) {
-                Ok(all) => {
-                    let scores = all.into_iter().map(|log_odds| Score::new(log_odds, Scale::Logit).map_err(Fault::from));
-                    now.iter().zip(scores).for_each(|(row, score)| results.add(row.place, score));
-                }
-                Err(halt) => {
-                    let fault = Fault::from(halt);
-                    now.iter().for_each(|row| results.add(row.place, Err(fault.clone())));
-                }
+            let now: Vec<Waiting<'_>> = waiting.drain(..Self::pass_length(&waiting, most)).collect();
+            let scored: Vec<Result<Score, Fault>> = match self.pass(&now) {
+                Ok(all) => all.into_iter().map(|log_odds| Score::new(log_odds, Scale::Logit).map_err(Fault::from)).collect(),
+                Err(halt) => vec![Err(Fault::from(halt)); now.len()],
+            };
+            if let Some(fewer) = smaller_pass(scored.iter(), now.iter().map(|row| (row.place, row.row.tokens.len()))) {
+                most = fewer;
+                waiting.splice(..0, now);
+                continue;
             }
+            now.iter().zip(scored).for_each(|(row, result)| results.add(row.place, result));
         }
     }
 

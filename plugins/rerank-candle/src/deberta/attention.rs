@@ -6,8 +6,8 @@ use candle_nn::{Module, VarBuilder, linear};
 use super::{DebertaShape, distance::Lines};
 use crate::{kernels::softmax, layers::Projection, packed::Run};
 
-/// The most scores of contents (heads × rows × queries × keys) that are held at once; those of positions beside them are up to four
-/// times as many, so that all are some 20 MiB.
+/// The most scores of contents (heads × rows × queries × keys) that are held at once, where a row has no more than 1024 tokens; those of
+/// positions beside them are up to four times as many, so that all are some 20 MiB. Of longer rows, one head at a time.
 const SCORES: usize = 1 << 20;
 
 /// Keys and queries of every distance that there is in rows of one length, by head.

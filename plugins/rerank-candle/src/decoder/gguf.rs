@@ -77,7 +77,7 @@ impl Reader<'_> {
             return Ok(Some(format!("is of the architecture {architecture:?}")));
         }
         if let Some(kind) = metadata.text("general.type")?.filter(|kind| *kind != "model") {
-            return Ok(Some(format!("is no model but an {kind:?}")));
+            return Ok(Some(format!("is no model ({kind:?})")));
         }
         if self.0.metadata().whole("split.count")?.is_some_and(|count| count > 1) {
             return Ok(Some("is one part of a split file".into()));
@@ -118,7 +118,7 @@ impl Reader<'_> {
             return Err(self.0.malformed(format!("{PREFIX}vocab_size is {said}, and token_embd.weight has {vocabulary} rows")));
         }
         let number = |name: &str| {
-            let found = self.number(name)?.map(|number| number as f32).filter(|number| number.is_finite());
+            let found = self.number(name)?.map(|number| number as f32);
             found.ok_or_else(|| self.0.malformed(format!("its metadata has no {PREFIX}{name}")))
         };
         Ok(DecoderShape {

@@ -88,6 +88,9 @@ impl DecoderShape {
         if head == 0 || !head.is_multiple_of(2) || heads.checked_mul(head).is_none() {
             return Err(format!("heads of {head} numbers cannot be"));
         }
+        if !self.epsilon.is_finite() || self.epsilon < 0.0 {
+            return Err(format!("the norms add {}, and that must be 0 or a little more", self.epsilon));
+        }
         if !theta.is_finite() || theta <= 1.0 {
             return Err(format!("the base of the positions' angles is {theta}, and must be above 1"));
         }

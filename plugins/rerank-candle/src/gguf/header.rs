@@ -19,6 +19,8 @@ use super::{
 
 const MAGIC: u32 = u32::from_le_bytes(*b"GGUF");
 const MOST_DIMENSIONS: u32 = 4;
+/// Models of a hundred layers have some two thousand.
+const MOST_TENSORS: usize = 1 << 16;
 
 /// Where one tensor lies.
 pub(super) struct Entry {
@@ -61,7 +63,7 @@ fn parse<R: Read>(bytes: &mut Bytes<R>, file: u64, path: &Path) -> Result<Gguf, 
     }
     match bytes.u32()? {
         2 | 3 => {}
-        other if other.swap_bytes() <= 3 => {
+        other if (1..=3).contains(&other.swap_bytes()) => {
             return Err(Fault::Unsupported { reason: "its numbers are big-endian".into(), remedy: "take the little-endian conversion" });
         }
         other => {
@@ -76,7 +78,10 @@ fn parse<R: Read>(bytes: &mut Bytes<R>, file: u64, path: &Path) -> Result<Gguf, 
     let alignment = metadata.alignment()?;
     // A name's length, the number of dimensions, a type and an offset at least.
     let tensors = bytes.room(tensors, 8 + 4 + 4 + 8, "tensors")?;
-    let mut entries = Vec::new();
+    if tensors > MOST_TENSORS {
+        return Err(Fault::Malformed(format!("it has {tensors} tensors, and no model has more than {MOST_TENSORS}")));
+    }
+    let mut entries = Vec::with_capacity(tensors);
     let mut known = BTreeSet::new();
     for _ in 0..tensors {
         let entry = entry(bytes, alignment)?;

@@ -6,6 +6,9 @@ use rerank_plugin::LoadError;
 
 use super::bytes::{Bytes, Wrong};
 
+/// The longest list that is read; tokenizers have some 150,000 tokens, and the largest 260,000.
+const LONGEST: usize = 1 << 20;
+
 /// The values of a file under their names.
 #[derive(Debug)]
 pub struct Metadata {
@@ -166,13 +169,11 @@ impl Value {
         match kind {
             4 | 5 => {
                 let count = bytes.room(count, 4, "numbers of an array")?;
-                let all: Result<Vec<u32>, Wrong> = (0..count).map(|_| bytes.u32()).collect();
-                Ok(Self::Wholes(all?))
+                listed(count, || bytes.u32()).map(Self::Wholes)
             }
             8 => {
                 let count = bytes.room(count, 8, "texts of an array")?;
-                let all: Result<Vec<String>, Wrong> = (0..count).map(|_| bytes.name()).collect();
-                Ok(Self::Texts(all?))
+                listed(count, || bytes.name()).map(Self::Texts)
             }
             0 | 1 | 7 => bytes.skip(count, 1).map(|()| Self::Other),
             2 | 3 => bytes.skip(count, 2).map(|()| Self::Other),
@@ -181,4 +182,15 @@ impl Value {
             other => Err(format!("a list of type {other}, which is not read")),
         }
     }
+}
+
+fn listed<T>(count: usize, mut next: impl FnMut() -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    if count > LONGEST {
+        return Err(format!("a list of {count}, and no more than {LONGEST} are read"));
+    }
+    let mut list = Vec::with_capacity(count);
+    for _ in 0..count {
+        list.push(next()?);
+    }
+    Ok(list)
 }

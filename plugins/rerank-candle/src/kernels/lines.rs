@@ -185,7 +185,10 @@ fn erf(number: f32) -> f32 {
     for factor in &BELOW[1..] {
         below = below * squared + factor;
     }
-    bounded * above / below
+    let value = bounded * above / below;
+    // The fraction ends one unit before 1, which a large number would make something of.
+    let value = if number > 4.0 { 1.0 } else { value };
+    if number < -4.0 { -1.0 } else { value }
 }
 
 /// The exponential of a number that is not above 0, as Cephes has it: at most 2 units in the last place off. What would be less than
@@ -246,5 +249,8 @@ mod tests {
         run(Gelu { lines: &mut numbers, bias: &[0.0; 4] });
         assert!(numbers[0].is_nan());
         assert_eq!(numbers[1], f32::INFINITY);
+        let mut far = [-1e4, -100.0, -6.0, 1e4];
+        run(Gelu { lines: &mut far, bias: &[0.0; 4] });
+        assert_eq!(far, [0.0, 0.0, 0.0, 1e4]);
     }
 }

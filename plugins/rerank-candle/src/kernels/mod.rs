@@ -97,7 +97,7 @@ pub(crate) fn gated(lines: &Tensor, activation: Activation) -> candle_core::Resu
 /// Returns queries, keys and values, each `[rows, heads, places, head size]`, of lines that hold them side by side for each place.
 pub(crate) fn by_head(lines: &Tensor, bias: Option<&Tensor>, (rows, heads): (usize, usize)) -> candle_core::Result<Tensor> {
     let split = Heads { rows, heads };
-    if known(lines) {
+    if known(lines) && bias.is_none_or(known) {
         return bias.map_or_else(|| lines.apply_op1_no_bwd(&split), |bias| lines.apply_op2_no_bwd(bias, &split));
     }
     let sums = bias.map_or_else(|| Ok(lines.clone()), |bias| lines.broadcast_add(bias))?;
@@ -134,9 +134,14 @@ impl InplaceOp3 for Normed {
         parameters_place: &Layout,
     ) -> candle_core::Result<()> {
         let parameters = given(parameters, parameters_place)?;
-        let size = part(parameters.len() / 3);
+        let (width, numbers) = (parameters.len() / 3, given(before, before_place)?);
+        let sums = changed(lines, place)?;
+        if sums.len() != numbers.len() || !sums.len().is_multiple_of(width) {
+            bail!("{} numbers are added to {}, in lines of {width}", numbers.len(), sums.len());
+        }
+        let size = part(width);
         let norm = |(some, own)| lines::run(lines::Norm { lines: some, before: own, parameters, eps: self.0 });
-        changed(lines, place)?.par_chunks_mut(size).zip(given(before, before_place)?.par_chunks(size)).for_each(norm);
+        sums.par_chunks_mut(size).zip(numbers.par_chunks(size)).for_each(norm);
         Ok(())
     }
 }
@@ -225,5 +230,77 @@ fn changed<'a>(storage: &'a mut CpuStorage, place: &Layout) -> candle_core::Resu
     match (storage, place.contiguous_offsets()) {
         (CpuStorage::F32(numbers), Some((start, end))) => Ok(&mut numbers[start..end]),
         _ => bail!("numbers in f32, one after the other, are expected"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+    use candle_nn::{LayerNorm, Module};
+
+    use super::{Product, SumNorm, by_head, gated, softmax};
+    use crate::layers::Activation;
+
+    /// Narrower than the lanes of a sum, as wide, and between.
+    const WIDTHS: [usize; 5] = [1, 15, 16, 17, 33];
+
+    fn random(shape: (usize, usize)) -> Tensor {
+        Tensor::randn(0f32, 2.0, shape, &Device::Cpu).unwrap()
+    }
+
+    fn line(width: usize) -> Tensor {
+        random((1, width)).squeeze(0).unwrap()
+    }
+
+    #[track_caller]
+    fn assert_near(found: &Tensor, right: &Tensor) {
+        assert_eq!(found.dims(), right.dims());
+        let apart = (found - right).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+        assert!(apart < 2e-5, "{:?}: {apart}", found.dims());
+    }
+
+    /// More lines than a thread takes at once, of all widths, as candle's own operations have them.
+    #[test]
+    fn walks_give_what_candle_gives() {
+        for width in WIDTHS {
+            let lines = random((2 * super::PART / width + 3, width));
+            let (bias, before) = (line(width), random(lines.dims2().unwrap()));
+            let sum = lines.broadcast_add(&bias).unwrap();
+
+            let activated = Product(lines.copy().unwrap()).activated(&bias, Activation::Gelu).unwrap();
+            assert_near(&activated, &sum.gelu_erf().unwrap());
+
+            let norm = LayerNorm::new(line(width), line(width), 1e-5);
+            let summed = SumNorm::new(bias, norm.clone()).unwrap().forward(Product(lines.copy().unwrap()), &before).unwrap();
+            // Of one number nothing is left but the shift, and much of that is rounding; of few, what is divided by may be small.
+            if width > 2 {
+                assert_near(&summed, &norm.forward(&(sum + before).unwrap()).unwrap());
+            }
+            assert_near(&softmax(lines.copy().unwrap()).unwrap(), &candle_nn::ops::softmax_last_dim(&lines).unwrap());
+
+            let both = random((lines.dim(0).unwrap(), 2 * width));
+            let halves = (both.narrow(1, 0, width).unwrap().contiguous().unwrap(), both.narrow(1, width, width).unwrap());
+            assert_near(&gated(&both, Activation::Gelu).unwrap(), &(halves.0.gelu_erf().unwrap() * halves.1).unwrap());
+        }
+    }
+
+    #[test]
+    fn heads_are_split_of_lines_that_begin_anywhere() {
+        let (rows, places, heads, size) = (3, 5, 2, 7);
+        let all = random((rows * places + 4, 3 * heads * size));
+        let (lines, bias) = (all.narrow(0, 4, rows * places).unwrap(), line(3 * heads * size));
+        let split = |of: &Tensor| {
+            let apart = of.reshape((rows, places, 3, heads, size)).unwrap();
+            apart.permute((2, 0, 3, 1, 4)).unwrap().contiguous().unwrap()
+        };
+        assert_near(&by_head(&lines, None, (rows, heads)).unwrap(), &split(&lines));
+        let sum = lines.broadcast_add(&bias).unwrap();
+        assert_near(&by_head(&lines, Some(&bias), (rows, heads)).unwrap(), &split(&sum));
+    }
+
+    #[test]
+    fn lines_of_other_numbers_are_not_added() {
+        let norm = SumNorm::new(line(16), LayerNorm::new(line(16), line(16), 1e-5)).unwrap();
+        assert!(norm.forward(Product(random((4, 16))), &random((3, 16))).is_err());
     }
 }

@@ -25,7 +25,6 @@ fn cost(model: &Model, parts: Vec<Part>) -> Result<u32, Fault> {
     model.preparer.document(&asked, &Document { parts, digest: Digest128(1) }).map(|document| document.cost())
 }
 
-/// Two labels whose first logit is 0 say what one label says.
 /// Counts what is read.
 #[derive(Default)]
 struct Counted(AtomicU64);
@@ -54,6 +53,7 @@ fn the_files_are_read_once_for_all_workers_which_score_alike() {
     assert!(scores[0] == scores[1], "{scores:?}");
 }
 
+/// Two labels whose first logit is 0 say what one label says.
 #[test]
 fn of_two_labels_the_second_is_relevance() {
     let changed = Changed::copy("bert");
