@@ -13,18 +13,17 @@ shift $(($# > 0 ? 1 : 0))
 kit=${KIT:-$HOME/.cache/podium-cuda}
 jobs=${JOBS:-$(nproc)}
 
-# nvcc 13.0: drivers from 580 on take what it writes. Newer ones write PTX that such drivers refuse.
-wheels=(nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
 cuda=$kit/cuda-13.0
 
-# 105 MB, once.
+# 105 MB, once. The wheels are run, so they must be those that scripts/cuda-requirements.txt knows by their hashes.
 fetch_toolkit() {
   [ ! -e "$cuda/complete" ] || return 0
   local fetched
   fetched=$(mktemp -d)
   python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
     --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2010_x86_64 \
-    --platform manylinux_2_12_x86_64 --platform manylinux_2_27_x86_64 --platform any -d "$fetched" "${wheels[@]}"
+    --platform manylinux_2_12_x86_64 --platform manylinux_2_27_x86_64 --platform any -d "$fetched" \
+    --require-hashes -r "$here/scripts/cuda-requirements.txt"
   rm -rf "$cuda"
   local wheel
   for wheel in "$fetched"/*.whl; do python3 -m zipfile -e "$wheel" "$fetched/unpacked"; done
@@ -48,7 +47,14 @@ unlinked_candle() {
   candle=$kit/candle-core-$version
   [ ! -e "$candle/complete" ] || return 0
   (cd "$here" && cargo fetch -q --locked)
-  stock=$(echo "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/candle-core-"$version")
+  # One folder for each registry that the machine has used.
+  for stock in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/candle-core-"$version"; do
+    [ ! -d "$stock" ] || break
+  done
+  if [ ! -d "$stock" ]; then
+    echo "cuda-build: candle-core ${version:-(no version in Cargo.toml)} is not in ${stock%/*/*}: run cargo fetch" >&2
+    exit 1
+  fi
   rm -rf "$candle"
   cp -r "$stock" "$candle"
   chmod -R u+w "$candle"

@@ -1,8 +1,10 @@
-//! Where a model computes: the keys `device` and `dtype`.
+//! Where a model computes: the keys `device`, `dtype` and `threads`.
+
+use std::thread::available_parallelism;
 
 use rerank_plugin::{Device, Dtype};
 
-use super::reader::{Item, Reported};
+use super::reader::{Given, Item, Reported, Table, whole};
 
 /// The word for whatever is best here.
 const AUTO: &str = "auto";
@@ -37,4 +39,19 @@ fn device(item: &Item<'_>) -> Result<Device, Reported> {
     let number = text.strip_prefix("cuda:").and_then(|number| number.parse::<u16>().ok()).map(|number| Device::Cuda(number.into()));
     let named = if text == "cpu" { Some(Device::Cpu) } else { number.filter(|device| device.to_string() == text) };
     named.ok_or_else(|| item.refuse(DEVICE))
+}
+
+/// Returns how many threads a worker on the processor has; they are refused where no such worker is named.
+pub(super) fn threads(table: &mut Table<'_>, devices: &Given<'_, Vec<Device>>) -> usize {
+    let threads = table.read("threads", whole(1..=1024));
+    let elsewhere = devices.get().is_some_and(|named| !named.is_empty() && !named.contains(&Device::Cpu));
+    if elsewhere && threads.is_given() {
+        threads.refuse("are those of a worker on the processor, and `device` names none; leave it out, or name \"cpu\" too");
+    }
+    threads.optional().map_or_else(spare_cores, |threads| threads as usize)
+}
+
+/// One core is left to the connections.
+fn spare_cores() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }

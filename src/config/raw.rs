@@ -6,7 +6,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    thread::available_parallelism,
     time::Duration,
 };
 
@@ -17,7 +16,7 @@ use rerank_plugin::ControlTokens;
 use super::{
     Cache, Credentials, Kind, Limits, Listener, Model, Node, Remote, ScoresScope, Secret, Upstream, UpstreamTls,
     chunking::chunking,
-    placement::{DTYPES, devices},
+    placement::{DTYPES, devices, threads},
     raw_rule::RawRule,
     reader::{Given, Item, Reported, Table, duration, size, whole, word},
     secret::secret,
@@ -187,14 +186,16 @@ fn model(name: String, item: &Item<'_>, kinds: &[Kind]) -> Result<Model, Reporte
         let loads = kind.get().is_none_or(|kind| kind.loads);
         let missing = "write a hub name such as \"owner/name\", or a folder such as \"./model\"";
         let source = if loads { source.required(missing).ok() } else { source.optional() };
+        let revision = table.read("revision", Item::name).or("main".to_owned());
+        let named = table.read("device", devices);
         Ok(Model {
             name: Arc::from(name),
             kind: kind.optional().map(|kind| kind.name.to_owned()).filter(|kind| kind != "auto"),
             source,
-            revision: table.read("revision", Item::name).or("main".to_owned()),
-            devices: table.read("device", devices).or(Vec::new()),
+            revision,
             dtype: table.read("dtype", word(&DTYPES)).or(None),
-            threads: table.read("threads", whole(1..=1024)).optional().map_or_else(spare_cores, |threads| threads as usize),
+            threads: threads(table, &named),
+            devices: named.or(Vec::new()),
             max_tokens: max_tokens.optional(),
             chunking: chunking.optional(),
             batch_tokens: table.read("batch-tokens", whole(1..=1_048_576)).or(16_384),
@@ -243,7 +244,8 @@ fn kind(item: &Item<'_>, kinds: &[Kind]) -> Result<Kind, Reported> {
 
 /// A folder, `pypi:name`, or a name on the hub.
 fn source(item: &Item<'_>) -> Result<String, Reported> {
-    let remedy = "must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"";
+    let remedy =
+        "must be a hub name such as \"owner/name\" or \"owner/name:Q8_0\", a folder or GGUF file beginning with ./ or /, or \"pypi:name\"";
     let text = item.text(remedy)?;
     let plain =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) && !part.trim_matches('.').is_empty();
@@ -315,9 +317,4 @@ pub(super) fn timeout(item: &Item<'_>) -> Result<Duration, Reported> {
 
 pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-/// One core is left to the connections.
-fn spare_cores() -> usize {
-    available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }

@@ -15,6 +15,8 @@ pub(super) enum NotChosen {
     Lacks { wanted: String, names: Vec<String> },
     #[error("several GGUF files end with {wanted} ({}): write more of the name", names.join(", "))]
     Ambiguous { wanted: String, names: Vec<String> },
+    #[error("what else the repository holds is not known here: write owner/name:{0} for this file")]
+    Unsure(String),
     #[error("{0} is one part of a split GGUF file, which is not read")]
     Part(String),
 }
@@ -23,7 +25,11 @@ pub(super) enum NotChosen {
 pub(super) fn choose(mut names: Vec<String>, wanted: Option<&str>) -> Result<String, NotChosen> {
     names.sort_unstable();
     let fits = |name: &&String| wanted.is_none_or(|wanted| ends_with(name, wanted));
-    let found: Vec<String> = names.iter().filter(fits).cloned().collect();
+    let mut found: Vec<String> = names.iter().filter(fits).cloned().collect();
+    // What is written in full is not ambiguous.
+    if let Some(exact) = found.iter().position(|name| wanted.is_some_and(|wanted| is_all_of(name, wanted))) {
+        found = vec![found.swap_remove(exact)];
+    }
     match (found.as_slice(), wanted) {
         ([name], _) if is_gguf_part(name) => Err(NotChosen::Part(name.clone())),
         ([name], _) => Ok(name.clone()),
@@ -35,16 +41,33 @@ pub(super) fn choose(mut names: Vec<String>, wanted: Option<&str>) -> Result<Str
     }
 }
 
+/// Chooses among the files that are here, of a repository that may have others: only what is written in full is sure to be meant.
+pub(super) fn sure(names: Vec<String>, wanted: Option<&str>) -> Result<String, NotChosen> {
+    let chosen = choose(names, wanted)?;
+    match wanted.is_some_and(|wanted| is_all_of(&chosen, wanted)) {
+        true => Ok(chosen),
+        false => Err(NotChosen::Unsure(stem(&chosen).to_owned())),
+    }
+}
+
+fn stem(name: &str) -> &str {
+    Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+}
+
+fn is_all_of(name: &str, wanted: &str) -> bool {
+    stem(name).eq_ignore_ascii_case(wanted)
+}
+
 /// Returns whether a file's name, without its extension, is `wanted` or ends with it behind a `-`, `_` or `.`, in whatever case.
 fn ends_with(name: &str, wanted: &str) -> bool {
-    let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let stem = stem(name).to_ascii_lowercase();
     let before = stem.strip_suffix(&wanted.to_ascii_lowercase());
     before.is_some_and(|before| before.is_empty() || before.ends_with(['-', '_', '.']))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::choose;
+    use super::{choose, sure};
 
     fn chosen(names: &[&str], wanted: Option<&str>) -> String {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
@@ -60,6 +83,19 @@ mod tests {
         assert_eq!(chosen(&all, Some("F16")), "m.f16.gguf");
         assert_eq!(chosen(&all, Some("m-Q4_K_M")), "m-Q4_K_M.gguf");
         assert_eq!(chosen(&all, Some("K_M")), "m-Q4_K_M.gguf", "the end is enough while it is one file's alone");
+    }
+
+    #[test]
+    fn a_name_in_full_is_one_file_whatever_else_there_is() {
+        let (both, long) = (["Q8_0.gguf", "m-Q8_0.gguf"].map(str::to_owned).to_vec(), vec!["m-Q8_0.gguf".to_owned()]);
+        assert_eq!(sure(both.clone(), Some("q8_0")).unwrap(), "Q8_0.gguf");
+        assert_eq!(sure(both, Some("m-Q8_0")).unwrap(), "m-Q8_0.gguf");
+        for wanted in [Some("Q8_0"), None] {
+            assert_eq!(
+                sure(long.clone(), wanted).unwrap_err().to_string(),
+                "what else the repository holds is not known here: write owner/name:m-Q8_0 for this file"
+            );
+        }
     }
 
     #[test]

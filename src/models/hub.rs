@@ -1,6 +1,7 @@
 //! Reads a model from the Hugging Face cache, and downloads it into that cache, in the layout that all tools share.
 //!
-//! A name that is in the cache is not looked up again: a model changes when the operator says so, not at a restart.
+//! A name that is in the cache is not looked up again: a model changes when the operator says so, not at a restart. Which of a
+//! repository's weights a name means is never told from what of it is in the cache: what the hub listed is recorded there.
 
 use std::{
     fs::{self, File},
@@ -23,7 +24,7 @@ mod tests;
 
 use super::{
     downloads::Downloads,
-    gguf::{NotChosen, choose},
+    gguf::{NotChosen, choose, sure},
     hexadecimal,
     source::is_plain,
 };
@@ -161,7 +162,8 @@ impl<'a> Hub<'a> {
         let folder = snapshot.and_then(|path| Folder::open(path.components().collect::<PathBuf>()).ok());
         let folder = folder.filter(|folder| folder.has("config.json") || folder.ggufs().is_ok_and(|names| !names.is_empty()));
         let folder = folder.ok_or_else(|| format!("{} is not in {}", name.repository, self.cache.path().display()))?;
-        whole(folder, name).map_err(|(path, lack)| format!("{}: {lack}", path.display()))
+        let held = recorded(folder.path());
+        whole(folder, name, held.as_deref()).map_err(|(path, lack)| format!("{}: {lack}", path.display()))
     }
 
     /// Downloads the model into the cache. Its folder appears whole or not at all.
@@ -173,16 +175,26 @@ impl<'a> Hub<'a> {
         let home = snapshot.ancestors().nth(2).unwrap_or(&snapshot);
         fs::create_dir_all(home.join("snapshots")).map_err(write(home))?;
         let staging = downloads.begin(home).map_err(write(home))?;
+        let held: Vec<String> = listing.siblings.iter().map(|file| &file.rfilename).filter(|file| is_held(file)).cloned().collect();
+        if let [file] = *files
+            && is_gguf(&file.rfilename)
+            && fs::metadata(snapshot.join(&file.rfilename)).is_ok_and(|here| file.size.is_some_and(|size| size == here.len()))
+        {
+            record(&held, staging.path(), &snapshot).map_err(write(home))?;
+            self.repository(name).create_ref(&listing.sha).map_err(write(home))?;
+            return whole(Folder::open(snapshot)?, name, Some(&held)).map_err(|(_, lack)| HubError::Lacks(lack));
+        }
         let fresh = staging.path().join("snapshot");
         progress.begin(&format!("downloading {}", name.repository), files.iter().map(|file| file.size).sum());
         for file in files {
             let url = format!("{}/{}/resolve/{}/{}", self.endpoint, name.repository, listing.sha, file.rfilename);
             fetch_file(self.get(&client, &url)?, file, &fresh.join(&file.rfilename), progress, downloads)?;
         }
-        whole(Folder::open(&fresh)?, name).map_err(|(_, lack)| HubError::Lacks(lack))?;
+        whole(Folder::open(&fresh)?, name, Some(&held)).map_err(|(_, lack)| HubError::Lacks(lack))?;
         settle(&fresh, &snapshot).map_err(write(&snapshot))?;
+        record(&held, staging.path(), &snapshot).map_err(write(home))?;
         self.repository(name).create_ref(&listing.sha).map_err(write(home))?;
-        whole(Folder::open(snapshot)?, name).map_err(|(_, lack)| HubError::Lacks(lack))
+        whole(Folder::open(snapshot)?, name, Some(&held)).map_err(|(_, lack)| HubError::Lacks(lack))
     }
 
     fn repository(&self, name: &Name) -> CacheRepo {
@@ -228,16 +240,21 @@ fn is_hash(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Returns the folder, its GGUF file chosen where one is asked for, when it holds what runs the model; else where that is and what
-/// is lacking.
-fn whole(folder: Folder, asked: &Name) -> Result<Folder, (PathBuf, String)> {
+/// Returns the folder, its GGUF file chosen where one is meant, when it holds what runs the model; else where that is and what is
+/// lacking. `held` is what the repository has of weights, where that is known: the folder may have less.
+fn whole(folder: Folder, asked: &Name, held: Option<&[String]>) -> Result<Folder, (PathBuf, String)> {
     let path = folder.path().to_owned();
     let lacking = |lack: String| (path.clone(), lack);
     if asked.gguf.is_some() || !has_safetensors(&folder) {
-        let names = folder.ggufs().map_err(|error| lacking(error.to_string()))?;
-        if asked.gguf.is_some() || !names.is_empty() {
-            let chosen = choose(names, asked.gguf.as_deref()).map_err(|error| lacking(error.to_string()))?;
-            return folder.choose(&chosen).map_err(|error| lacking(error.to_string()));
+        let chosen = match held {
+            Some(held) => meant(held.iter(), asked),
+            None => match folder.ggufs().map_err(|error| lacking(error.to_string()))? {
+                names if names.is_empty() && asked.gguf.is_none() => Ok(None),
+                names => sure(names, asked.gguf.as_deref()).map(Some),
+            },
+        };
+        if let Some(chosen) = chosen.map_err(|error| lacking(error.to_string()))? {
+            return folder.choose(&chosen).map_err(|_| lacking(format!("{chosen} is missing")));
         }
     }
     let missing = ["config.json", "tokenizer.json"].into_iter().find(|name| !folder.has(name));
@@ -247,6 +264,36 @@ fn whole(folder: Folder, asked: &Name) -> Result<Folder, (PathBuf, String)> {
     }
 }
 
+/// Returns the GGUF file that is meant among a repository's files; none where its safetensors are.
+fn meant<'a>(names: impl Iterator<Item = &'a String> + Clone, asked: &Name) -> Result<Option<String>, NotChosen> {
+    let ggufs: Vec<String> = names.clone().filter(|name| is_gguf(name) && is_held(name)).cloned().collect();
+    let safetensors = names.into_iter().any(|name| is_weights(name));
+    if asked.gguf.is_some() || (!safetensors && !ggufs.is_empty()) { choose(ggufs, asked.gguf.as_deref()).map(Some) } else { Ok(None) }
+}
+
+/// Returns whether a file is one that a name may mean: weights at the top of the repository.
+fn is_held(name: &str) -> bool {
+    is_plain(name) && !name.contains('/') && (is_gguf(name) || is_weights(name))
+}
+
+/// Where it is recorded what the repository has: beside the snapshots, where no other tool looks for files.
+fn record_of(snapshot: &Path) -> Option<PathBuf> {
+    Some(snapshot.parent()?.parent()?.join(".podium").join(snapshot.file_name()?))
+}
+
+fn recorded(snapshot: &Path) -> Option<Vec<String>> {
+    serde_json::from_slice(&fs::read(record_of(snapshot)?).ok()?).ok()
+}
+
+/// Records whole or not at all, by way of `staging`.
+fn record(held: &[String], staging: &Path, snapshot: &Path) -> io::Result<()> {
+    let Some(record) = record_of(snapshot) else { return Ok(()) };
+    let fresh = staging.join("record");
+    fs::write(&fresh, serde_json::to_vec(held)?)?;
+    fs::create_dir_all(record.parent().unwrap_or(&record))?;
+    fs::rename(fresh, record)
+}
+
 fn has_safetensors(folder: &Folder) -> bool {
     folder.has("model.safetensors") || folder.has("model.safetensors.index.json")
 }
@@ -254,11 +301,7 @@ fn has_safetensors(folder: &Folder) -> bool {
 /// Returns the files to fetch: the model's own JSON and safetensors, and the `config.json` of its modules; or one GGUF file, which
 /// is all of a model, where one is asked for or nothing else is there.
 fn wanted<'a>(listing: &'a Listing, asked: &Name) -> Result<Vec<&'a Sibling>, HubError> {
-    let at_the_top = |name: &&String| is_gguf(name) && !name.contains('/') && is_plain(name);
-    let ggufs: Vec<String> = listing.siblings.iter().map(|file| &file.rfilename).filter(at_the_top).cloned().collect();
-    let safetensors = listing.siblings.iter().any(|file| is_weights(&file.rfilename));
-    if asked.gguf.is_some() || (!safetensors && !ggufs.is_empty()) {
-        let chosen = choose(ggufs, asked.gguf.as_deref())?;
+    if let Some(chosen) = meant(listing.siblings.iter().map(|file| &file.rfilename), asked)? {
         return Ok(listing.siblings.iter().filter(|file| file.rfilename == chosen).take(1).collect());
     }
     let is_wanted = |name: &str| match name.split_once('/') {

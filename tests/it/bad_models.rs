@@ -13,19 +13,19 @@ fn models() {
         ("[models.n]", "p.toml:9: models.n.source: missing; write a hub name such as \"owner/name\", or a folder such as \"./model\""),
         (
             "[models.n]\nsource = '../m'",
-            "p.toml:10: models.n.source = \"../m\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+            "p.toml:10: models.n.source = \"../m\": must be a hub name such as \"owner/name\" or \"owner/name:Q8_0\", a folder or GGUF file beginning with ./ or /, or \"pypi:name\"",
         ),
         (
             "[models.n]\nsource = 'a/b/c'",
-            "p.toml:10: models.n.source = \"a/b/c\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+            "p.toml:10: models.n.source = \"a/b/c\": must be a hub name such as \"owner/name\" or \"owner/name:Q8_0\", a folder or GGUF file beginning with ./ or /, or \"pypi:name\"",
         ),
         (
             "[models.n]\nsource = 'pypi:../m'",
-            "p.toml:10: models.n.source = \"pypi:../m\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+            "p.toml:10: models.n.source = \"pypi:../m\": must be a hub name such as \"owner/name\" or \"owner/name:Q8_0\", a folder or GGUF file beginning with ./ or /, or \"pypi:name\"",
         ),
         (
             "[models.n]\nsource = 'https://user:secret@hub/m'",
-            "p.toml:10: models.n.source = \"…\": must be a hub name such as \"owner/name\", a folder beginning with ./ or /, or \"pypi:name\"",
+            "p.toml:10: models.n.source = \"…\": must be a hub name such as \"owner/name\" or \"owner/name:Q8_0\", a folder or GGUF file beginning with ./ or /, or \"pypi:name\"",
         ),
         ("[models.n]\nsource = './n'\nkind = 'qwen3-vl'", "p.toml:11: models.n.kind = \"qwen3-vl\": not supported by this version"),
         (
@@ -163,6 +163,13 @@ fn places_to_compute_that_are_none() {
     ] {
         table(&[(&format!("[models.n]\nsource = './n'\ndevice = {written}"), &format!("p.toml:11: models.n.{wrong}"))]);
     }
+    const THREADS: &str = "are those of a worker on the processor, and `device` names none; leave it out, or name \"cpu\" too";
+    for devices in ["'cuda:0'", "['cuda:0', 'cuda:1']"] {
+        table(&[(
+            &format!("[models.n]\nsource = './n'\ndevice = {devices}\nthreads = 8"),
+            &format!("p.toml:12: models.n.threads = 8: {THREADS}"),
+        )]);
+    }
     table(&[
         (
             "[models.n]\nsource = './n'\ndtype = 'f64'",
@@ -182,6 +189,8 @@ fn places_to_compute() {
         (config.models["n"].devices.clone(), config.models["n"].dtype)
     };
     assert_eq!(read(""), (vec![], None));
+    assert_eq!(read("threads = 8"), (vec![], None));
+    assert_eq!(read("device = ['cuda:1', 'cpu']\nthreads = 8"), (vec![Device::Cuda(1), Device::Cpu], None));
     assert_eq!(read("device = 'auto'\ndtype = 'auto'"), (vec![], None));
     assert_eq!(read("device = 'cpu'\ndtype = 'bf16'"), (vec![Device::Cpu], Some(Dtype::Bf16)));
     assert_eq!(read("device = 'cuda:11'\ndtype = 'f16'"), (vec![Device::Cuda(11)], Some(Dtype::F16)));

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     call::Failure,
     endpoint::Endpoint,
-    protocol::{Ask, PROTOCOLS, Protocol},
-    scorer::RemoteModel,
+    protocol::{PROTOCOLS, Protocol},
+    scorer::{RemoteModel, short_documents},
 };
 
 /// How long a connection may take to be made.
@@ -99,11 +99,10 @@ fn trust(mut builder: ClientBuilder, endpoints: &Endpoints) -> Result<ClientBuil
 fn first_answer(protocol: Protocol, endpoints: &Endpoints, options: &LoadOptions) -> Result<(), LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| unsupported(&format!("no runtime for the endpoints: {error}"), "check the system's limits"))?;
-    // These texts are Podium's own.
+    // What is asked is Podium's own, so that what the server says of it may be told.
     let model = RemoteModel { tells: true, ..model(protocol, endpoints, options)? };
-    let documents = ["a red running shoe".to_owned(), "a history of shipping".to_owned()];
-    let ask =
-        Ask { model: model.model.as_deref(), instruction: None, query: "red shoes", documents: &documents, max_tokens: model.max_tokens };
+    let documents = short_documents();
+    let ask = model.short_ones(&documents);
     let mut last = String::new();
     for endpoint in &model.endpoints {
         match runtime.block_on(model.ask_one(endpoint, ask, Deadline::after(FIRST_ANSWER))) {

@@ -20,8 +20,6 @@ use crate::{
 const MOST_CALLS: usize = 16;
 /// Left of the budget when the last call is given up, so that what came is not lost with it.
 const MARGIN: Duration = Duration::from_millis(5);
-/// What a document's fault says that the server took in no call.
-const REFUSED: &str = "the server takes no document of this size";
 
 /// A model that servers answer for.
 pub(crate) struct RemoteModel {
@@ -40,6 +38,11 @@ pub(crate) struct RemoteModel {
 struct Batch {
     places: Vec<usize>,
     texts: Vec<String>,
+}
+
+/// Returns the documents of [`RemoteModel::short_ones`].
+pub(crate) fn short_documents() -> [String; 2] {
+    ["a red running shoe".to_owned(), "a history of shipping".to_owned()]
 }
 
 // === impl RemoteModel ===
@@ -63,24 +66,37 @@ impl RemoteModel {
             let scores = self.ask(Ask { documents: &batch.texts, ..ask }, deadline).await;
             (batch.places, scores)
         });
+        let mut refused = 0;
         let mut answers = stream::iter(calls).buffer_unordered(MOST_CALLS);
         while let Some((places, scores)) = answers.next().await {
             match scores {
                 Ok(scores) => {
                     for (place, score) in places.into_iter().zip(scores) {
-                        let score = score.ok_or(Fault::Input(REFUSED.into()));
+                        refused += usize::from(score.is_none());
+                        let score = score.ok_or(Fault::Input("the server takes no document of this size".into()));
                         results[place] = score.and_then(|score| Score::new(score, self.scale()).map_err(Fault::from));
                     }
                 }
                 Err(fault) => places.into_iter().for_each(|place| results[place] = Err(fault.clone())),
             }
         }
-        // One that is refused alone is too large; where all are, it is the call that is refused.
-        let is_refused = |result: &Result<Score, Fault>| matches!(result, Err(Fault::Input(reason)) if reason.as_ref() == REFUSED);
-        if results.len() > 1 && results.iter().all(is_refused) {
-            return vec![Err(Fault::Model("the server refuses every document, also alone (413 or 422)".into())); documents.len()];
+        // Documents that are too large, however many, are no fault of the model: that is a server which refuses short ones too.
+        if refused > 0 && refused == results.len() && self.refuses_short_ones(deadline).await {
+            return vec![Err(Fault::Model("the server refuses every document, short ones too (413 or 422)".into())); documents.len()];
         }
         results
+    }
+
+    /// Returns whether a server answers, in time, that it takes not even short documents.
+    async fn refuses_short_ones(&self, deadline: Deadline) -> bool {
+        let scores = self.ask(self.short_ones(&short_documents()), deadline).await;
+        scores.is_ok_and(|scores| scores.iter().all(Option::is_none))
+    }
+
+    /// Returns what every server takes that works; of Podium's own words.
+    pub(crate) fn short_ones<'a>(&'a self, documents: &'a [String]) -> Ask<'a> {
+        let max_tokens = self.max_tokens.filter(|_| self.protocol.cuts());
+        Ask { model: self.model.as_deref(), instruction: None, query: "red shoes", documents, max_tokens }
     }
 
     /// Returns the documents' texts in batches that every endpoint takes; those that have none get their fault.

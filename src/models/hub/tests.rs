@@ -278,11 +278,67 @@ fn of_several_gguf_files_only_the_one_that_is_asked_for_is_fetched() {
     };
     assert_eq!(offline("owner/name:Q8_0").unwrap().gguf().unwrap(), folder.gguf().unwrap());
     let lacks = offline("owner/name:Q4_K_M").unwrap_err();
-    assert!(lacks.contains("no GGUF file ends with Q4_K_M (there are: m-Q8_0.gguf)"), "{lacks}");
+    assert!(lacks.ends_with(": m-Q4_K_M.gguf is missing"), "{lacks}");
     let other = named("owner/name:Q4_K_M", &cache, &server).unwrap();
     assert_eq!(other.gguf().unwrap(), Some(snapshot.join("m-Q4_K_M.gguf")));
     assert_eq!((files(&snapshot).len(), offline("owner/name:Q8_0").is_ok()), (2, true), "both are kept");
-    assert!(offline("owner/name").unwrap_err().contains("several GGUF files (m-Q4_K_M.gguf, m-Q8_0.gguf)"));
+    assert!(offline("owner/name").unwrap_err().contains("several GGUF files (m-BF16-00001-of-00002.gguf, m-Q4_K_M.gguf, m-Q8_0.gguf)"));
+}
+
+/// What a name finds in the cache and, when it is not there, on the hub: the files of weights, or why not.
+fn found(name: &str, cache: &TempDir, server: &Server) -> String {
+    let environment = environment(cache.path(), server);
+    let hub = Hub::of(&environment);
+    let name = Name::parse(name, "main").unwrap();
+    let folder = hub.cached(&name).or_else(|_| hub.download(&name, &Silent, &Downloads::default()).map_err(|error| error.to_string()));
+    let chosen = |found: Folder| found.gguf().unwrap().map_or("model.safetensors".into(), |path| path.file_name().unwrap().to_owned());
+    folder.map_or_else(|error| error, |folder| chosen(folder).into_string().unwrap())
+}
+
+#[test]
+fn which_weights_a_name_means_does_not_depend_on_what_is_cached() {
+    let both = [&FILES[..], &["m-Q8_0.gguf"]].concat();
+    let several = ["m-Q8_0.gguf", "n-Q8_0.gguf"];
+    let wide = ["Q8_0.gguf", "m-Q8_0.gguf", "m-Q4_0.gguf"];
+    for (names, first, then) in [
+        (&both[..], "owner/name:Q8_0", "owner/name"),
+        (&both[..], "owner/name", "owner/name:Q8_0"),
+        (&several[..], "owner/name:m-Q8_0", "owner/name"),
+        (&several[..], "owner/name:m-Q8_0", "owner/name:Q8_0"),
+        (&wide[..], "owner/name:m-Q8_0", "owner/name:Q8_0"),
+    ] {
+        let server = Server::start(repository(names));
+        let (fresh, used) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = found(then, &fresh, &server);
+        found(first, &used, &server);
+        assert_eq!(found(then, &used, &server), expected, "{then} after {first} of {names:?}");
+    }
+}
+
+#[test]
+fn a_cache_that_another_tool_filled_is_taken_for_a_name_in_full_and_else_the_hub_is_asked() {
+    let mut listed = listing(&["m-Q8_0.gguf"]);
+    listed["siblings"][0]["size"] = json!(11);
+    let mut answers = repository(&["m-Q8_0.gguf"]);
+    answers.insert(LISTING.into(), Answer::ok(listed.to_string()));
+    let (cache, server) = (tempfile::tempdir().unwrap(), Server::start(answers));
+    let home = cache.path().join("models--owner--name");
+    for (folder, file, text) in [("refs", "main", COMMIT), (&*format!("snapshots/{COMMIT}"), "m-Q8_0.gguf", "m-Q8_0.gguf")] {
+        std::fs::create_dir_all(home.join(folder)).unwrap();
+        std::fs::write(home.join(folder).join(file), text).unwrap();
+    }
+    let offline = |name: &str| {
+        let environment = Environment { hub_cache: cache.path().to_owned(), ..Environment::default() };
+        Hub::of(&environment).cached(&Name::parse(name, "main").unwrap()).map(|_| ())
+    };
+    for name in ["owner/name", "owner/name:Q8_0"] {
+        let told = offline(name).unwrap_err();
+        assert!(told.ends_with("is not known here: write owner/name:m-Q8_0 for this file"), "{told}");
+    }
+    assert_eq!(offline("owner/name:m-q8_0"), Ok(()));
+    assert_eq!(found("owner/name", &cache, &server), "m-Q8_0.gguf");
+    assert_eq!(server.paths(), [LISTING], "what is there is not fetched again");
+    assert_eq!((offline("owner/name"), offline("owner/name:Q8_0")), (Ok(()), Ok(())), "the hub's word is recorded");
 }
 
 #[test]

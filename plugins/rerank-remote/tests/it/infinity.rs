@@ -58,6 +58,18 @@ fn a_document_that_is_too_long_costs_the_others_nothing() {
 }
 
 #[test]
+fn documents_that_are_all_too_long_are_no_fault_of_the_model() {
+    let server = Server::start(limited());
+    let model = model(&[&server]);
+    for count in [1, 2, 3] {
+        let found = score(model.as_ref(), &vec![document(&"0.25 is far too long ".repeat(3)); count], AMPLE);
+        assert!(found.len() == count && found.iter().all(|result| matches!(result, Err(Fault::Input(_)))), "{found:?}");
+        let last = server.calls().pop().expect("a call").body;
+        assert_eq!(last["documents"][0], "a red running shoe", "what every server takes is asked for");
+    }
+}
+
+#[test]
 fn a_server_that_refuses_every_document_refuses_the_call() {
     let server = Server::start(Manner::Score);
     let model = model(&[&server]);
