@@ -28,11 +28,11 @@ transparency *filter:
 clients *filter:
     cargo test --features real-engines --test clients -- {{filter}}
 
-# Builds Podium for CUDA devices with nvcc from PyPI (105 MB once, then ten minutes): just cuda-build 90 for H100 and H200 alone.
+# Builds Podium for CUDA devices with nvcc from PyPI (105 MB once, then an hour on two cores, less on more): just cuda-build 90 for H100 and H200 alone.
 cuda-build capability="80":
     scripts/cuda-build.sh {{capability}}
 
-# Runs every family on the first CUDA device against the reference (needs a CUDA toolkit).
+# Runs the safetensors fixtures of every family on the first CUDA device against the reference (needs a CUDA toolkit).
 cuda-test:
     cargo test --release --features cuda,real-cuda -p rerank-cross-encoder -p rerank-embedding -p rerank-qwen3 --test cuda -- --nocapture
 
@@ -49,7 +49,7 @@ model:
 real-weights *models:
     cargo test --release --features real-weights --test real_weights -- {{models}}
 
-# Asks a rerank server that others made, with one of the fixtures: Infinity (INFINITY_PYTHON, or PyTorch is fetched once).
+# Asks a rerank server that others made, with one of the fixtures: Infinity (fetched once with PyTorch, 600 MB or more; or INFINITY_PYTHON has them).
 remote-server *filter:
     cargo test --features real-servers --test servers -- --test-threads 1 {{filter}}
 

@@ -99,7 +99,7 @@ fn refused(error: &str) -> Refusal {
     } else if says(&NO_ROOM) {
         ("its memory is taken", "end what runs there (`nvidia-smi` shows it), or use another device")
     } else if says(&["UNSUPPORTED_PTX_VERSION", "NO_BINARY_FOR_GPU", "INVALID_PTX", "SYSTEM_DRIVER_MISMATCH", "NOT_FOUND"]) {
-        ("it does not take this build's code", "update the driver, or build for the device's compute capability (docs/models.md)")
+        ("it does not take this build's code", "update the driver, or build for the device's compute capability (docs/gpu.md)")
     } else {
         ("it fails", "see `nvidia-smi` and the kernel's log, or use the device cpu")
     };
