@@ -54,7 +54,8 @@ impl Devices {
     /// # Errors
     /// As [`Weights::read`], or that the machine has less memory than they take.
     pub fn read(&self, folder: &Folder, progress: &dyn Progress) -> Result<Vec<Weights>, LoadError> {
-        let bytes = || Ok(Weights::numbers(folder)?.saturating_mul(self.dtype().size_in_bytes() as u64));
+        // All are there as the files have them before the first becomes what is computed with.
+        let bytes = || Ok(Weights::numbers(folder)?.saturating_mul(self.dtype().size_in_bytes() as u64).max(folder.weights_size()));
         self.fits(folder.path(), &format!(" in {}", self.placement.dtype), bytes)?;
         Weights::read_to_all(folder, &self.opened, progress)
     }
@@ -80,7 +81,7 @@ impl Devices {
         let [bytes, memory] = [bytes, memory].map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
         Err(LoadError::Unsupported {
             reason: format!("{} takes {bytes}{form}, and this machine has {memory}", path.display()),
-            remedy: "take a smaller model, a GGUF file (of Qwen3), or `dtype` bf16 or f16, or run it elsewhere (kind remote)".into(),
+            remedy: "take a smaller model, a GGUF file (of Qwen3), or `dtype` bf16 or f16 where its files hold that, or run it elsewhere (kind remote)".into(),
         })
     }
 
@@ -127,18 +128,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let tensors = HashMap::from([("a".to_owned(), Tensor::zeros((64, 64), DType::F16, &candle_core::Device::Cpu).expect("a tensor"))]);
         safetensors::save(&tensors, folder.path().join("model.safetensors")).expect("a file");
-        let read = |memory| {
+        let read_in = |dtype, memory| {
             let mut options = LoadOptions::new(Arc::new(MapStore::default()));
-            options.memory = memory;
+            (options.dtype, options.memory) = (dtype, memory);
             let devices = Devices::open(&options).expect("the processor");
             devices.read(&Folder::open(folder.path()).expect("it is there"), &Silent).map(|read| read.len())
         };
+        let read = |memory| read_in(None, memory);
         // Half of what they take in f32.
         let error = read(Some(64 * 64 * 2)).expect_err("there is no room").to_string();
         assert!(error.contains(" takes 0.0 GiB in f32, and this machine has 0.0 GiB; take a smaller model"), "{error}");
         assert!(error.contains(&*folder.path().to_string_lossy()), "{error}");
         assert_eq!(read(Some(64 * 64 * 4)).expect("there is room"), 1);
         assert_eq!(read(None).expect("nobody knows"), 1);
+        assert!(read_in(Some(Dtype::Bf16), Some(64 * 64 * 2)).is_err(), "the file is that long and a header longer");
+        assert_eq!(read_in(Some(Dtype::Bf16), Some(64 * 64 * 3)).expect("there is room"), 1);
     }
 
     #[test]
